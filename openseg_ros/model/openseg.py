@@ -1,0 +1,108 @@
+"""The OpenSeg network: class-agnostic masks and one embedding per mask (paper 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from openseg_ros.model.backbone import STRIDES, build_backbone
+from openseg_ros.model.config import ModelConfig
+from openseg_ros.model.cross_attention import CrossAttentionBlock
+from openseg_ros.model.fpn import FeaturePyramid
+from openseg_ros.model.head import FeatureHead
+from openseg_ros.model.position_embedding import PositionEmbedding
+
+PIXEL_CENTRE = 128.0  # (x - 128) / 128: the released model's normalisation; padding of 128 becomes 0
+
+
+class OpenSeg(nn.Module):
+    """Image to N mask proposals and their features."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Build the network of `config` with random weights."""
+        super().__init__()
+        self.config = config
+        dim = config.hidden_dim
+        self.first_level = STRIDES.index(config.head_stride)
+        self.backbone = build_backbone(config.backbone, config.backbone_width)
+        self.pyramid = FeaturePyramid(in_channels=self.backbone.channels[self.first_level :], dim=dim)
+        self.mask_head = FeatureHead(dim=dim, convs=config.head_convs)
+        self.embedding_head = FeatureHead(dim=dim, convs=config.head_convs)
+        self.position = PositionEmbedding(dim=dim, grid=config.grid, kind=config.position_embedding)
+        self.queries = nn.Parameter(torch.randn(config.num_queries, dim))
+        self.feature_norm = nn.LayerNorm(dim)
+        self.attention = nn.ModuleList(
+            CrossAttentionBlock(dim=dim, heads=config.attention_heads, ffn_ratio=config.ffn_ratio)
+            for _ in range(config.attention_blocks)
+        )
+        self.mask_bias = nn.Parameter(torch.tensor(config.mask_logit_bias))
+        self.mask_scale = config.mask_logit_scale or 1.0 / math.sqrt(dim)
+        # Pooling is linear, so projecting N pooled vectors equals projecting h*w pixels, at a fraction of the cost.
+        # The projection has no bias for that reason. At the paper's size D is the text dimension: no projection.
+        self.projection: nn.Module = nn.Identity()
+        if config.embedding_dim != dim:
+            self.projection = nn.Linear(dim, config.embedding_dim, bias=False)
+        # tau of eq. 2, learned in log space so that it stays positive; used by the grounding loss only.
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
+
+    def forward(self, images: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Propose masks and pool their features.
+
+        Args:
+            images: (B, 3, H, W) float, normalised to about [-1, 1], padding 0.
+            valid: (B, h, w) float, 1 where a grid cell shows the image and 0 in the letterbox's padding.
+
+        Returns:
+            `mask_logits` (B, N, h, w), sigmoid of which are the masks s of the paper, and
+            `embeddings` (B, N, embedding_dim): region features z, not normalised.
+        """
+        fused = self.pyramid(self.backbone(images)[self.first_level :])
+        mask_features = self.mask_head(fused)
+        mask_features = mask_features + self.position((mask_features.shape[2], mask_features.shape[3]))
+        flat = self.feature_norm(mask_features.flatten(2).transpose(1, 2))
+        queries = self.queries.expand(images.shape[0], -1, -1)
+        for block in self.attention:
+            queries = block(queries, flat)
+        mask_logits = torch.einsum("bnd,bdhw->bnhw", queries, mask_features) * self.mask_scale + self.mask_bias
+        embeddings = pool_regions(mask_logits, self.embedding_head(fused), valid)
+        return {"mask_logits": mask_logits, "embeddings": self.projection(embeddings)}
+
+
+def pool_regions(mask_logits: Tensor, features: Tensor, valid: Tensor) -> Tensor:
+    """Region features z[n] = sum_ij s[n, ij] F_z[ij] over valid cells (paper 3.2), divided by the sum of s.
+
+    The paper has no divisor, and only the cosine of z is ever used; the divisor makes z independent of mask size.
+
+    Args:
+        mask_logits: (B, N, h, w).
+        features: (B, D, h, w).
+        valid: (B, h, w), 1 inside the image.
+
+    Returns:
+        (B, N, D).
+    """
+    masks = (torch.sigmoid(mask_logits) * valid[:, None].to(mask_logits.dtype)).flatten(2)
+    area = masks.float().sum(-1, keepdim=True)
+    return (masks @ features.flatten(2).transpose(1, 2)) / (area + 1e-6)
+
+
+class OpenSegInference(nn.Module):
+    """The network as an engine runs it: camera bytes in, mask logits and unit embeddings out."""
+
+    def __init__(self, network: OpenSeg) -> None:
+        """Wrap `network`, which is put into evaluation mode."""
+        super().__init__()
+        self.network = network.eval()
+
+    def forward(self, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Letterboxed images (B, H, W, 3) uint8 RGB and `valid` (B, h, w) float32.
+
+        Returns:
+            mask_logits (B, N, h, w) float32 and embeddings (B, N, embedding_dim) float32 of unit length.
+        """
+        pixels = (images.permute(0, 3, 1, 2).float() - PIXEL_CENTRE) / PIXEL_CENTRE
+        output = self.network(pixels, valid)
+        return output["mask_logits"].float(), F.normalize(output["embeddings"].float(), dim=-1)

@@ -1,0 +1,341 @@
+"""The lifecycle node: images and queries in, masks and regions out. The work is in the modules beside this one.
+
+Threads: the executor's thread only moves messages; one thread runs the network on the newest image
+(`frame_worker`), one encodes queries (`query_worker`). The executor is single-threaded on purpose: its callbacks
+take microseconds, and handing each of them to a thread pool costs more than it can save.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import ChangeState
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, qos_policy_name_from_kind
+from rclpy.service import Service
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header, String
+
+from openseg_ros.msg import QueryArray, QueryState
+from openseg_ros.nodes.diagnostics import DiagnosticsPublisher, Statistics
+from openseg_ros.nodes.frame_worker import Frame, FrameWorker
+from openseg_ros.nodes.image_codec import ImageError, decode_compressed, decode_image
+from openseg_ros.nodes.loaded_model import LoadedModel, load_model
+from openseg_ros.nodes.message_conversion import queries_from_message, query_state_message
+from openseg_ros.nodes.parameters import NodeParameters, ParameterTable
+from openseg_ros.nodes.qos import camera_qos, overridable, query_qos, state_qos
+from openseg_ros.nodes.query_worker import QueryReport, QueryStatus, QueryWorker
+from openseg_ros.nodes.result_publisher import ResultPublisher
+from openseg_ros.segmenter.segmenter import Segmenter
+from openseg_ros.srv import SetQuery
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class OpensegNode(LifecycleNode):
+    """Answers, for every processed image, where the things are that were asked for."""
+
+    def __init__(self, **arguments: Any) -> None:
+        """Declare parameters and start diagnostics; `arguments` go to rclpy's Node, except `node_name`."""
+        super().__init__("openseg", **arguments)
+        _answer_impossible_transitions(self)
+        self._table = ParameterTable(self, is_configured=lambda: self.state_label != "unconfigured")
+        self._statistics = Statistics()
+        period = self.get_parameter("diagnostics_period_s").value
+        self._diagnostics = DiagnosticsPublisher(self, self._statistics, period, self._describe)
+        self._frames = FrameWorker(
+            self._process,
+            on_superseded=partial(self._statistics.image_dropped, "superseded_by_newer"),
+            on_error=self._processing_failed,
+        )
+        self._version = -1  # last vocabulary version that was in use; none is used twice in one process
+        # From configure to cleanup:
+        self._parameters: NodeParameters
+        self._model: LoadedModel | None = None
+        self._segmenter: Segmenter
+        self._queries: QueryWorker | None = None
+        self._results: ResultPublisher | None = None
+        self._query_state: Publisher | None = None
+        self._set_query: Service | None = None
+        # From activate to deactivate:
+        self._subscriptions_while_active: list[Subscription] = []
+        self.add_post_set_parameters_callback(self._parameters_changed)
+
+    @property
+    def state_label(self) -> str:
+        """Label of the lifecycle state, for example "active"; rclpy has no public way to ask."""
+        label: str = self._state_machine.current_state[1]
+        return label
+
+    # ------------------------------------------------------------------------------------------- lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load everything and advertise the outputs; on failure the node stays unconfigured and says why."""
+        started = time.monotonic()
+        try:
+            self._configure()
+        except Exception as error:
+            self._fail(f"cannot configure: {error}")
+            self._release()
+            return FAILURE
+        self._statistics.error_solved()
+        assert self._model is not None
+        self.get_logger().info(
+            f"configured in {time.monotonic() - started:.1f} s: {self._model.weights.embedding_space} "
+            f"on {self._model.engine.name}"
+        )
+        return super().on_configure(state)
+
+    def _configure(self) -> None:
+        self._parameters = parameters = self._table.read()
+        self._model = model = load_model(parameters)
+        self._segmenter = model.segmenter(parameters)
+        self._results = ResultPublisher(self, model.weights.embedding_space, self._incompatible_qos)
+        self._query_state = self.create_publisher(
+            QueryState, "~/query_state", state_qos(), qos_overriding_options=overridable()
+        )
+        self._queries = QueryWorker(
+            model.encoder,
+            background=parameters.background_queries,
+            first_version=self._version + 1,
+            announce=self._announce,
+        )
+        if parameters.default_queries:
+            report = self._queries.answer_text(";".join(parameters.default_queries))
+            if report.status is QueryStatus.REJECTED or report.rejected:
+                reasons = "; ".join(report.rejected) or report.message
+                raise ValueError(f"parameter default_queries: {reasons}")
+        else:
+            self._announce(QueryReport(QueryStatus.IDLE, self._queries.vocabulary))
+        self._queries.start()
+        self._set_query = self.create_service(
+            # A group of its own: while one request waits for the encoder, images must still come in.
+            SetQuery,
+            "~/set_query",
+            self._on_set_query,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the inputs."""
+        if self._parameters.image_transport == "compressed":
+            self._subscribe(CompressedImage, "image/compressed", self._on_image, camera_qos())
+        else:
+            self._subscribe(Image, "image", self._on_image, camera_qos())
+        self._subscribe(String, "~/query", self._on_query, query_qos())
+        self._subscribe(QueryArray, "~/query_array", self._on_query_array, query_qos())
+        self._frames.set_max_rate(self._parameters.max_rate_hz)
+        self._frames.start()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the inputs; the image in work is finished first."""
+        self._close_inputs()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the network, the text encoder and the outputs."""
+        self._release()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, from any state."""
+        self._release()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition raised: free everything and return to unconfigured."""
+        self._fail(f"a transition from {state.label} failed; the node is unconfigured now")
+        self._release()
+        return SUCCESS
+
+    def destroy_node(self) -> None:
+        """Free everything, then leave the ROS graph."""
+        self._release()
+        super().destroy_node()
+
+    def _subscribe(self, message_type: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
+        events = SubscriptionEventCallbacks(incompatible_qos=self._incompatible_qos(topic))
+        subscription = self.create_subscription(
+            message_type, topic, callback, qos, event_callbacks=events, qos_overriding_options=overridable()
+        )
+        self._subscriptions_while_active.append(subscription)
+
+    def _close_inputs(self) -> None:
+        for subscription in self._subscriptions_while_active:
+            self.destroy_subscription(subscription)
+        self._subscriptions_while_active.clear()
+        if not self._frames.stop():
+            self._fail("the engine did not finish its image; its thread is left behind")
+
+    def _release(self) -> None:
+        self._close_inputs()
+        if self._set_query is not None:
+            self.destroy_service(self._set_query)
+        if self._queries is not None:
+            self._queries.stop()
+        if self._results is not None:
+            self._results.destroy()
+        if self._query_state is not None:
+            self.destroy_publisher(self._query_state)
+        self._set_query = self._queries = self._results = self._query_state = self._model = None
+        self.__dict__.pop("_segmenter", None)
+        gc.collect()  # networks and exported graphs hold reference cycles; the memory shall be free now
+
+    # ------------------------------------------------------------------------------------------- images
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self._statistics.image_received()
+        self._frames.offer(Frame(message, time.monotonic()))
+
+    def _process(self, frame: Frame) -> None:
+        """Turn one image into one set of outputs. Runs in the frame thread."""
+        assert self._results is not None and self._queries is not None
+        parameters, segmenter = self._parameters, self._segmenter
+        header: Header = frame.message.header
+        age = self._age(header)
+        if parameters.max_image_age_s > 0.0 and age is not None and age > parameters.max_image_age_s:
+            self._statistics.image_dropped("too_old")
+            return
+        if not self._results.is_wanted(parameters.overlay_rate_hz):
+            self._statistics.image_dropped("nobody_subscribes")
+            return
+        decode = decode_compressed if isinstance(frame.message, CompressedImage) else decode_image
+        try:
+            rgb = decode(frame.message)
+        except ImageError as error:
+            self._bad_input(error.fault.value, f"image refused: {error}")
+            return
+        vocabulary = self._queries.vocabulary  # the snapshot that every output of this image is scored with
+        try:
+            segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary)
+        except Exception as error:
+            self._processing_failed(error)
+            self._results.publish_degraded(rgb.shape[:2], vocabulary, header)
+            return
+        self._results.publish_results(segmentation, header, parameters)
+        self._statistics.image_processed(self._age(header))
+        self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
+
+    def _processing_failed(self, error: Exception) -> None:
+        if self.context.ok():  # while the process ends, publishing fails and nobody needs to know
+            self._fail(f"processing an image failed: {type(error).__name__}: {error}")
+
+    def _age(self, header: Header) -> float | None:
+        """Seconds from the stamp to now, negative for a stamp in the future; None without a stamp."""
+        stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
+        return (self.get_clock().now().nanoseconds - stamp) * 1e-9 if stamp else None
+
+    # ------------------------------------------------------------------------------------------- queries
+
+    def _on_query(self, message: String) -> None:
+        assert self._queries is not None
+        self._queries.ask_text(message.data)
+
+    def _on_query_array(self, message: QueryArray) -> None:
+        assert self._queries is not None
+        self._queries.ask(queries_from_message(message), replace=message.replace)
+
+    async def _on_set_query(self, request: SetQuery.Request, response: SetQuery.Response) -> SetQuery.Response:
+        assert self._queries is not None
+        answer = Future()
+        queries = queries_from_message(request.queries)
+        self._queries.ask(queries, replace=request.queries.replace, answered=partial(self._wake_with, answer))
+        report: QueryReport = await answer
+        response.success = report.status is not QueryStatus.REJECTED
+        response.message = report.message
+        response.version = report.vocabulary.version
+        response.parsed_phrases = list(report.parsed_phrases)
+        response.rejected = list(report.rejected)
+        return response
+
+    def _wake_with(self, answer: Future, report: QueryReport) -> None:
+        answer.set_result(report)
+        if self.executor is not None:
+            self.executor.wake()  # a coroutine that waits is looked at only when the executor wakes
+
+    def _announce(self, report: QueryReport) -> None:
+        """Publish a state of the query; runs in the thread that changed it."""
+        self._version = report.vocabulary.version
+        if report.status is QueryStatus.REJECTED:
+            self._bad_input("query_refused", f"query refused: {report.message} {'; '.join(report.rejected)}")
+        if self._query_state is not None and self.context.ok():
+            stamp = self.get_clock().now().to_msg()
+            encoder = self._model.weights.description.text_encoder if self._model is not None else ""
+            self._query_state.publish(query_state_message(report, stamp, encoder))
+
+    # ------------------------------------------------------------------------------------------- state
+
+    def _parameters_changed(self, changes: list[Parameter]) -> None:
+        """Take changed values over from the next image on."""
+        if self._model is None:
+            return
+        self._parameters = self._table.read()
+        self._segmenter = self._model.segmenter(self._parameters)
+        self._frames.set_max_rate(self._parameters.max_rate_hz)
+
+    def _incompatible_qos(self, topic: str) -> Callable[[Any], None]:
+        def count(event: Any) -> None:
+            policy = qos_policy_name_from_kind(event.last_policy_kind)
+            self._statistics.incompatible_qos(topic)
+            self.get_logger().warning(f"{topic}: a peer's {policy} is incompatible, so nothing passes between us")
+
+        return count
+
+    def _bad_input(self, cause: str, message: str) -> None:
+        """Count every case, log the first of each cause: a broken camera must not flood the log."""
+        if self._statistics.bad_input(cause):
+            self.get_logger().error(f"{message} (logged once per cause; diagnostics counts them)")
+
+    def callback_failed(self, error: Exception) -> None:
+        """Record what a callback raised; the node lives on."""
+        self._fail(f"a callback failed: {type(error).__name__}: {error}")
+
+    def _fail(self, message: str) -> None:
+        self._statistics.error(message)
+        self.get_logger().error(message, throttle_duration_sec=5.0)
+
+    def _describe(self) -> dict[str, str]:
+        """The part of diagnostics that is not a counter."""
+        described = {"state": self.state_label}
+        if self._model is not None and self._queries is not None:
+            vocabulary = self._queries.vocabulary
+            described |= {
+                "backend": self._model.engine.name,
+                "weights": self._model.weights.embedding_space,
+                "vocabulary_version": str(vocabulary.version),
+                "queries": str(sum(not query.background for query in vocabulary.queries)),
+            }
+        return described
+
+
+def _answer_impossible_transitions(node: LifecycleNode) -> None:
+    """Make ~/change_state answer success=False where a transition does not exist.
+
+    rclpy 7.1 raises in the service's callback instead: the caller waits for ever and the exception ends the node.
+    """
+    service = node._service_change_state
+    change = service.callback
+
+    def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        try:
+            return change(request, response)
+        except rclpy_implementation.RCLError as error:
+            node.get_logger().error(f"transition {request.transition.id} {request.transition.label}: {error}")
+            response.success = False
+            return response
+
+    service.callback = answer

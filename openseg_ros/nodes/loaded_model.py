@@ -1,0 +1,56 @@
+"""What configuring loads and cleaning up frees: weights, engine, text encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from openseg_ros.nodes.parameters import NodeParameters
+from openseg_ros.runtime.engine import Engine, create_engine
+from openseg_ros.runtime.weights import Weights, load_weights
+from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.text.text_encoder import TextEncoder, load_text_encoder
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One set of weights, ready to run."""
+
+    weights: Weights
+    engine: Engine
+    encoder: TextEncoder
+
+    def segmenter(self, parameters: NodeParameters) -> Segmenter:
+        """A segmenter with the thresholds of `parameters`; cheap, the engine is shared."""
+        settings = SegmenterSettings(
+            score_threshold=parameters.score_threshold,
+            margin_threshold=parameters.margin_threshold,
+            max_regions=parameters.max_regions,
+            min_relative_area=parameters.min_relative_area,
+            max_relative_area=parameters.max_relative_area,
+            nms_iou=parameters.nms_iou,
+        )
+        return Segmenter(
+            engine=self.engine, calibration=self.weights.description.calibration, settings=settings
+        )
+
+
+def load_model(parameters: NodeParameters) -> LoadedModel:
+    """Load, check and warm up what `parameters` name (some seconds).
+
+    Raises:
+        WeightsError: the model folder is missing or damaged.
+        EngineError: the backend, precision or device is not available.
+        TextEncoderError: the text encoder of the weights cannot be loaded.
+    """
+    weights = load_weights(parameters.weights)
+    engine = create_engine(
+        weights, parameters.backend, precision=parameters.precision, device=parameters.device
+    )
+    model = LoadedModel(weights, engine, load_text_encoder(weights.description.text_encoder))
+    # The first runs allocate memory and are slower; the first camera image should not pay for that.
+    grey = np.full((480, 640, 3), 128, np.uint8)
+    for _ in range(2):
+        model.segmenter(parameters).propose(grey)
+    return model

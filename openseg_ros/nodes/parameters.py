@@ -1,0 +1,309 @@
+"""The node's parameters: one table with defaults, descriptions, limits, and when each may be changed.
+
+A value that is refused always comes with a reason. A value refused at start-up (from a parameter file or the
+command line) does not end the process: the default takes its place, configuring fails with the reason, and
+setting a valid value clears it.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from openseg_ros.runtime.engine import BACKENDS, PRECISIONS
+
+
+class Change(enum.Enum):
+    """When a parameter may be changed; the value is the sentence in its descriptor."""
+
+    NEVER = "Read only: set it at start-up."
+    UNCONFIGURED = "Takes effect at the next configure; can be changed while the node is unconfigured."
+    ANY_TIME = "Can be changed at any time; takes effect with the next image."
+
+
+@dataclass(frozen=True)
+class ParameterSpecification:
+    """One row of the table. `limits` are inclusive; `choices` is empty where every text is allowed."""
+
+    name: str
+    default: bool | int | float | str | list[str]
+    description: str
+    change: Change
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+
+    def fault(self, value: object) -> str | None:
+        """Why `value` is refused, or None. The type has been checked by rclpy, except where noted."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{self.name} must be a finite number, not {value}"
+        if self.limits is not None and isinstance(value, int | float):
+            low, high = self.limits
+            if not low <= value <= high:
+                return f"{self.name} must be within {low:g} and {high:g}, not {value:g}"
+        if self.choices and value not in self.choices:
+            return f"{self.name} must be one of {', '.join(self.choices)}, not '{value}'"
+        return None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows."""
+        constraints = self.change.value
+        if self.choices:
+            constraints = f"One of: {', '.join(self.choices)}. {constraints}"
+        descriptor = ParameterDescriptor(
+            name=self.name,
+            description=self.description,
+            additional_constraints=constraints,
+            read_only=self.change is Change.NEVER,
+        )
+        if self.limits is not None:
+            low, high = self.limits
+            if isinstance(self.default, float):
+                descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high, step=0.0)]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
+        return descriptor
+
+
+_EMPTY_LIST = [""]  # ROS cannot tell the type of an empty list; one empty text stands for it
+
+SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
+    ParameterSpecification(
+        "weights",
+        "tabletop",
+        "Name of a shipped model, or a folder with model.safetensors and model.yaml.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "backend",
+        "auto",
+        "Engine that runs the network. auto takes the fastest one that is installed.",
+        Change.UNCONFIGURED,
+        choices=BACKENDS,
+    ),
+    ParameterSpecification(
+        "precision",
+        "auto",
+        "Number format of the network's arithmetic. auto takes the fastest that keeps the engine's accuracy.",
+        Change.UNCONFIGURED,
+        choices=PRECISIONS,
+    ),
+    ParameterSpecification(
+        "device",
+        "cpu",
+        "Device of the engine in the engine's own words, for example cpu or cuda:0.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "image_transport",
+        "raw",
+        "raw subscribes to image, compressed to image/compressed (JPEG or PNG).",
+        Change.UNCONFIGURED,
+        choices=("raw", "compressed"),
+    ),
+    ParameterSpecification(
+        "default_queries",
+        _EMPTY_LIST,
+        "What to look for after configuring, until a query arrives: phrases or commands, as on ~/query.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "background_queries",
+        ["table", "wall", "floor"],
+        "Phrases that compete for pixels with every query and are reported as 0 (other).",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "score_threshold",
+        0.5,
+        "Smallest calibrated probability of a region that is reported, for queries without one of their own.",
+        Change.ANY_TIME,
+        limits=(0.0, 1.0),
+    ),
+    ParameterSpecification(
+        "margin_threshold",
+        0.05,
+        "The status is AMBIGUOUS if the target's two best regions differ by less than this probability.",
+        Change.ANY_TIME,
+        limits=(0.0, 1.0),
+    ),
+    ParameterSpecification(
+        "max_regions",
+        128,
+        "Most regions that are reported for one image; the best ones stay.",
+        Change.ANY_TIME,
+        limits=(1, 1000),
+    ),
+    ParameterSpecification(
+        "min_relative_area",
+        0.0002,
+        "Smaller regions are dropped. Part of the image's area.",
+        Change.ANY_TIME,
+        limits=(0.0, 1.0),
+    ),
+    ParameterSpecification(
+        "max_relative_area",
+        0.9,
+        "Larger regions are dropped. Part of the image's area.",
+        Change.ANY_TIME,
+        limits=(0.0, 1.0),
+    ),
+    ParameterSpecification(
+        "nms_iou",
+        0.8,
+        "Of two regions whose masks overlap by more than this intersection over union, the better one stays.",
+        Change.ANY_TIME,
+        limits=(0.0, 1.0),
+    ),
+    ParameterSpecification(
+        "publish_embeddings",
+        "matched",
+        "off: regions that answer a query, without embeddings. matched: the same with embeddings. "
+        "all: every region with its embedding; label 0 and an empty phrase where no query is answered.",
+        Change.ANY_TIME,
+        choices=("off", "matched", "all"),
+    ),
+    ParameterSpecification(
+        "publish_region_masks",
+        False,
+        "Adds to every region of ~/regions its own mask, cropped to its box.",
+        Change.ANY_TIME,
+    ),
+    ParameterSpecification(
+        "max_rate_hz",
+        0.0,
+        "Most images per second that are processed; 0: as many as the engine manages.",
+        Change.ANY_TIME,
+        limits=(0.0, 1000.0),
+    ),
+    ParameterSpecification(
+        "max_image_age_s",
+        0.0,
+        "Images whose stamp is older than this are dropped and counted; 0: no limit. Needs a camera that stamps "
+        "with the node's clock (use_sim_time for bags). Images without a stamp, or from the future, are kept.",
+        Change.ANY_TIME,
+        limits=(0.0, 86400.0),
+    ),
+    ParameterSpecification(
+        "overlay_rate_hz",
+        5.0,
+        "Most pictures per second on ~/overlay and ~/overlay/compressed; 0: never.",
+        Change.ANY_TIME,
+        limits=(0.0, 1000.0),
+    ),
+    ParameterSpecification(
+        "diagnostics_period_s",
+        1.0,
+        "Seconds between two messages on /diagnostics (REP 107).",
+        Change.NEVER,
+        limits=(0.05, 60.0),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class NodeParameters:
+    """One consistent set of values; the fields are the parameters of the same names."""
+
+    weights: str
+    backend: str
+    precision: str
+    device: str
+    image_transport: str
+    default_queries: tuple[str, ...]
+    background_queries: tuple[str, ...]
+    score_threshold: float
+    margin_threshold: float
+    max_regions: int
+    min_relative_area: float
+    max_relative_area: float
+    nms_iou: float
+    publish_embeddings: str
+    publish_region_masks: bool
+    max_rate_hz: float
+    max_image_age_s: float
+    overlay_rate_hz: float
+    diagnostics_period_s: float
+
+
+class ParameterTable:
+    """Declares the parameters on a lifecycle node, guards every change and hands out `NodeParameters`."""
+
+    def __init__(self, node: Node, is_configured: Callable[[], bool]) -> None:
+        """Declare everything; a bad start-up value is remembered in `faults`, see the module's text."""
+        self._node = node
+        self._is_configured = is_configured
+        self._specifications = {row.name: row for row in SPECIFICATIONS}
+        self.faults: dict[str, str] = {}
+        for row in SPECIFICATIONS:
+            self._declare(row)
+        node.add_on_set_parameters_callback(self._refuse_bad_changes)
+        node.add_post_set_parameters_callback(self._clear_faults)
+
+    def _declare(self, row: ParameterSpecification) -> None:
+        try:
+            value = self._node.declare_parameter(row.name, row.default, row.descriptor()).value
+        except InvalidParameterTypeException as error:
+            wanted = Parameter.Type.from_parameter_value(row.default).name.lower()
+            hint = " (write 1.0, not 1)" if wanted == "double" else ""
+            self.faults[row.name] = f"{row.name} must be a {wanted}{hint}: {error}"
+        except InvalidParameterValueException as error:
+            self.faults[row.name] = f"{row.name} is refused: {error}"
+        else:
+            fault = row.fault(value)
+            if fault is None:
+                return
+            self.faults[row.name] = fault
+            self._node.undeclare_parameter(row.name)
+        self._node.declare_parameter(row.name, row.default, row.descriptor(), ignore_override=True)
+
+    def read(self) -> NodeParameters:
+        """The present values.
+
+        Raises:
+            ValueError: values from start-up that were refused, or two values that contradict each other.
+        """
+        if self.faults:
+            raise ValueError("; ".join(self.faults.values()))
+        values: dict[str, Any] = {row.name: self._node.get_parameter(row.name).value for row in SPECIFICATIONS}
+        contradiction = _contradiction(values)
+        if contradiction is not None:
+            raise ValueError(contradiction)
+        for name in ("default_queries", "background_queries"):
+            values[name] = tuple(text for text in values[name] if text)
+        return NodeParameters(**values)
+
+    def _refuse_bad_changes(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        values = {row.name: self._node.get_parameter(row.name).value for row in SPECIFICATIONS}
+        for parameter in changes:
+            row = self._specifications.get(parameter.name)
+            if row is None:  # use_sim_time and qos_overrides belong to rclpy
+                continue
+            fault = row.fault(parameter.value)
+            if fault is None and row.change is Change.UNCONFIGURED and self._is_configured():
+                fault = f"{row.name} can only be changed while the node is unconfigured: clean it up first"
+            if fault is not None:
+                return SetParametersResult(successful=False, reason=fault)
+            values[row.name] = parameter.value
+        contradiction = _contradiction(values)
+        if contradiction is not None:
+            return SetParametersResult(successful=False, reason=contradiction)
+        return SetParametersResult(successful=True)
+
+    def _clear_faults(self, changes: Sequence[Parameter]) -> None:
+        for parameter in changes:
+            self.faults.pop(parameter.name, None)
+
+
+def _contradiction(values: dict[str, Any]) -> str | None:
+    low, high = values["min_relative_area"], values["max_relative_area"]
+    if low >= high:
+        return f"min_relative_area ({low:g}) must be smaller than max_relative_area ({high:g})"
+    return None

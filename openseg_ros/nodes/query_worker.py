@@ -1,0 +1,132 @@
+"""Turns queries into vocabularies in a thread of its own, so that no image waits for the text encoder.
+
+The worker owns the one current `Vocabulary`. It is immutable and replaced as a whole; whoever takes
+`vocabulary` has a snapshot that no later query can change. Its version goes up by one with every accepted change,
+and the state that announces a version is published before any image can be scored with it.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from openseg_ros.text.command import parse_query_text
+from openseg_ros.text.text_encoder import TextEncoder
+from openseg_ros.text.vocabulary import Query, QueryError, Vocabulary, build_vocabulary
+
+MAX_WAITING = 32  # requests; a faster stream of queries than the encoder can follow is refused with a reason
+STOP_TIMEOUT_S = 10.0  # for the phrases in work; a thousand phrases take a few seconds
+
+
+class QueryStatus(enum.IntEnum):
+    """Numbers of QueryState.status."""
+
+    IDLE = 0
+    ENCODING = 1
+    ACTIVE = 2
+    REJECTED = 3
+
+
+@dataclass(frozen=True)
+class QueryReport:
+    """What became of a request, and the vocabulary that is in use after it."""
+
+    status: QueryStatus
+    vocabulary: Vocabulary
+    parsed_phrases: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class _Request:
+    text: str | None  # a phrase, several, or a command; None: `queries` holds the typed form
+    queries: tuple[Query, ...]
+    replace: bool
+    answered: Callable[[QueryReport], None]
+
+
+class QueryWorker:
+    """Encodes requests one after the other, in the order of their arrival.
+
+    Args:
+        encoder: text encoder of the loaded weights.
+        background: queries that belong to every vocabulary.
+        first_version: version of the vocabulary that is in use before any request, which has no query.
+        announce: called with every new state, before an image can be scored with its vocabulary.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        *,
+        background: Sequence[Query],
+        first_version: int,
+        announce: Callable[[QueryReport], None],
+    ) -> None:
+        """Build the vocabulary without a query.
+
+        Raises:
+            QueryError: a background query cannot be used.
+        """
+        self._encoder = encoder
+        self._background = tuple(background)
+        self._asked: tuple[Query, ...] = ()
+        self._announce = announce
+        self.vocabulary = build_vocabulary(self._background, encoder, first_version)
+        self._requests: queue.Queue[_Request | None] = queue.Queue(MAX_WAITING)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="openseg_queries", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse what still waits and end the thread."""
+        if self._thread is None:
+            return
+        while True:
+            try:
+                waiting = self._requests.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is not None:
+                waiting.answered(self._refusal("the node is being cleaned up"))
+        self._requests.put(None)
+        self._thread.join(STOP_TIMEOUT_S)
+        self._thread = None
+
+    def ask_text(self, text: str, answered: Callable[[QueryReport], None]) -> None:
+        """Look for what `text` says (see `parse_query_text`), instead of what was asked before. Never blocks."""
+        self._submit(_Request(text, (), True, answered))
+
+    def ask(self, queries: Sequence[Query], *, replace: bool, answered: Callable[[QueryReport], None]) -> None:
+        """Look for `queries`, instead of or besides what was asked before. Never blocks.
+
+        `answered` is called once, from the worker's thread or at once; replacing by nothing is allowed.
+        """
+        self._submit(_Request(None, tuple(queries), replace, answered))
+
+    def _submit(self, request: _Request) -> None:
+        try:
+            self._requests.put_nowait(request)
+        except queue.Full:
+            report = self._refusal(f"too many queries at once: {MAX_WAITING} wait already")
+            self._announce(report)
+            request.answered(report)
+
+    def _run(self) -> None:
+        while (request := self._requests.get()) is not None:
+            try:
+                report = self.handle(request)
+            except Exception as error:  # the encoder failed: the old vocabulary stays, the reason is told
+                logging.getLogger(__name__).exception("encoding a query failed")
+                report = self._refusal(f"the text encoder failed: {error}")
+            if report.status is QueryStatus.REJECTED:
+                self._announce(report)
+            request.answered(report)

@@ -1,0 +1,116 @@
+"""The topics that carry the answers for one image. An output that nobody subscribes to costs nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from openseg_ros.msg import RegionArray
+from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
+from openseg_ros.nodes.message_conversion import region_array_message
+from openseg_ros.nodes.parameters import NodeParameters
+from openseg_ros.nodes.qos import overlay_qos, overridable, result_qos
+from openseg_ros.segmenter.overlay import draw_overlay
+from openseg_ros.segmenter.segmentation import Segmentation
+
+_ID_ENCODINGS = {np.dtype(np.uint8): "mono8", np.dtype(np.uint16): "16UC1"}
+
+
+class ResultPublisher:
+    """Owns the publishers of the per-image outputs."""
+
+    def __init__(
+        self, node: LifecycleNode, embedding_space: str, incompatible_qos: Callable[[str], Any]
+    ) -> None:
+        """Create the publishers; `incompatible_qos(topic)` makes the callback for a peer that cannot connect."""
+        self._node = node
+        self._embedding_space = embedding_space
+        self._last_overlay = float("-inf")
+
+        def publisher(message_type: type, name: str, qos: QoSProfile) -> LifecyclePublisher:
+            events = PublisherEventCallbacks(incompatible_qos=incompatible_qos(name))
+            return node.create_lifecycle_publisher(
+                message_type, name, qos, event_callbacks=events, qos_overriding_options=overridable()
+            )
+
+        self._target_mask = publisher(Image, "~/target_mask", result_qos())
+        self._regions = publisher(RegionArray, "~/regions", result_qos())
+        self._mask = publisher(Image, "~/mask", result_qos())
+        self._instances = publisher(Image, "~/instances", result_qos())
+        self._confidence = publisher(Image, "~/confidence", result_qos())
+        self._mask_png = publisher(CompressedImage, "~/mask/compressed", result_qos())
+        self._overlay = publisher(Image, "~/overlay", overlay_qos())
+        self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", overlay_qos())
+        self._results = (
+            self._target_mask,
+            self._regions,
+            self._mask,
+            self._instances,
+            self._confidence,
+            self._mask_png,
+        )
+
+    def destroy(self) -> None:
+        """Remove the publishers from the ROS graph."""
+        for publisher in (*self._results, self._overlay, self._overlay_jpeg):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def is_wanted(self, overlay_rate_hz: float) -> bool:
+        """Whether anybody subscribes to an output that is due now."""
+        return any(map(_is_subscribed, self._results)) or self._overlay_is_due(overlay_rate_hz)
+
+    def publish_results(self, segmentation: Segmentation, header: Header, parameters: NodeParameters) -> None:
+        """Publish what is subscribed to, all with `header`; first what an arm waits for, then what costs most."""
+        if _is_subscribed(self._target_mask):
+            self._target_mask.publish(encode_image(segmentation.target_mask, "mono8", header))
+        if _is_subscribed(self._regions):
+            message = region_array_message(
+                segmentation,
+                header,
+                embedding_space=self._embedding_space,
+                embeddings=parameters.publish_embeddings,
+                masks=parameters.publish_region_masks,
+            )
+            self._regions.publish(message)
+        if _is_subscribed(self._mask):
+            self._mask.publish(_ids(segmentation.mask, header))
+        if _is_subscribed(self._instances):
+            self._instances.publish(_ids(segmentation.instances, header))
+        if _is_subscribed(self._confidence):
+            self._confidence.publish(encode_image(segmentation.confidence, "mono8", header))
+        if _is_subscribed(self._mask_png):
+            mask = segmentation.mask
+            self._mask_png.publish(encode_png(mask, _ID_ENCODINGS[mask.dtype], header))
+
+    def publish_overlay(self, segmentation: Segmentation, rgb: np.ndarray, header: Header, rate_hz: float) -> None:
+        """Publish a picture for people if one is due; `rgb` is the processed image, (H, W, 3) uint8."""
+        if not self._overlay_is_due(rate_hz):
+            return
+        self._last_overlay = time.monotonic()
+        picture = draw_overlay(rgb, segmentation)
+        if _is_subscribed(self._overlay):
+            self._overlay.publish(encode_image(picture, "rgb8", header))
+        if _is_subscribed(self._overlay_jpeg):
+            self._overlay_jpeg.publish(encode_jpeg(picture, header))
+
+    def _overlay_is_due(self, rate_hz: float) -> bool:
+        if rate_hz <= 0.0 or time.monotonic() - self._last_overlay < 1.0 / rate_hz:
+            return False
+        return _is_subscribed(self._overlay) or _is_subscribed(self._overlay_jpeg)
+
+
+def _is_subscribed(publisher: LifecyclePublisher) -> bool:
+    return publisher.get_subscription_count() > 0
+
+
+def _ids(pixels: np.ndarray, header: Header) -> Image:
+    return encode_image(pixels, _ID_ENCODINGS[pixels.dtype], header)

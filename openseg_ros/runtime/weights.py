@@ -1,0 +1,155 @@
+"""A model folder: `model.safetensors` beside `model.yaml`, loaded, checked and identified by its hash.
+
+Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from openseg_ros.configuration import ConfigurationError, build_config, read_yaml, to_mapping
+from openseg_ros.model.config import ModelConfig
+from openseg_ros.model.openseg import OpenSeg
+from openseg_ros.share_directory import share_directory
+
+TENSOR_FILE = "model.safetensors"
+CONFIG_FILE = "model.yaml"
+
+
+class WeightsError(RuntimeError):
+    """A model folder is missing, damaged, or does not fit its configuration; the message says which."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns a cosine into a probability: sigmoid(scale * cosine + bias), fitted on validation scenes."""
+
+    scale: float = 1.0
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """Content of `model.yaml`."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    text_encoder: str = "minilm"
+    calibration: Calibration = field(default_factory=Calibration)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained network with what is needed to use it."""
+
+    name: str
+    folder: Path
+    description: ModelDescription
+    state: dict[str, Tensor]
+    sha256: str  # of the tensor file
+
+    @property
+    def embedding_space(self) -> str:
+        """Name of the space of the region embeddings: vectors compare only if this is equal."""
+        return f"{self.name}/{self.sha256[:12]}"
+
+    def build_network(self) -> OpenSeg:
+        """The network with these weights, in evaluation mode, float32.
+
+        Raises:
+            WeightsError: tensors are missing, surplus, or of another shape than the configuration says.
+        """
+        network = OpenSeg(self.description.model)
+        try:
+            network.load_state_dict(self.state)
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()
+            reason = "; ".join(line.strip() for line in first[:4])
+            raise WeightsError(f"{self.folder / TENSOR_FILE} does not fit {CONFIG_FILE}: {reason}") from error
+        return network.float().eval()
+
+
+def load_weights(source: str | Path) -> Weights:
+    """Load a model.
+
+    Args:
+        source: the name of a shipped model ("tabletop"), or a folder with the two files.
+
+    Raises:
+        WeightsError: no such model, unreadable or damaged files, an unknown configuration key.
+    """
+    folder = _model_folder(source)
+    try:
+        description = build_config(ModelDescription, read_yaml(folder / CONFIG_FILE))
+        content = (folder / TENSOR_FILE).read_bytes()
+        state = load(content)
+    except (ConfigurationError, ValueError) as error:
+        raise WeightsError(f"{folder / CONFIG_FILE}: {error}") from error
+    except OSError as error:
+        raise WeightsError(f"cannot read {folder / TENSOR_FILE}: {error.strerror}") from error
+    except (SafetensorError, struct.error) as error:
+        raise WeightsError(
+            f"{folder / TENSOR_FILE} is damaged or not a safetensors file ({error}); fetch or train it again"
+        ) from error
+    return Weights(
+        name=folder.name,
+        folder=folder,
+        description=description,
+        state={key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()},
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def save_weights(folder: Path, state: dict[str, Tensor], description: ModelDescription) -> None:
+    """Write a model folder; floating tensors are stored as float16, which halves the file (see the model card).
+
+    Both files are written beside their place and renamed, so that a full disk leaves the old ones intact.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    write_atomically(folder / TENSOR_FILE, save({key: tensor.contiguous().cpu() for key, tensor in half.items()}))
+    text = yaml.safe_dump(to_mapping(description), sort_keys=False)
+    write_atomically(folder / CONFIG_FILE, text.encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the whole new one.
+
+    Raises:
+        OSError: no space, no permission.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a shared model from other users
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _model_folder(source: str | Path) -> Path:
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    shipped_models = share_directory() / "models"
+    shipped = shipped_models / str(source)
+    if not folder.is_absolute() and str(source) and (shipped / CONFIG_FILE).is_file():
+        return shipped
+    names = sorted(path.parent.name for path in shipped_models.glob(f"*/{CONFIG_FILE}"))
+    raise WeightsError(f"no model '{source}': not a folder, and not one of {', '.join(names) or 'none shipped'}")

@@ -1,0 +1,37 @@
+"""Mean IoU from one confusion matrix over a whole split (research C3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class ConfusionMatrix:
+    """Counts pixels of (label, prediction) pairs; pixels with another label are ignored."""
+
+    def __init__(self, classes: int) -> None:
+        """`classes`: labels and predictions are 0 .. classes - 1."""
+        self.classes = classes
+        self.counts = np.zeros((classes, classes), np.int64)
+
+    def add(self, label: np.ndarray, prediction: np.ndarray) -> None:
+        """Count one image: two integer arrays of one shape. Labels outside 0 .. classes - 1 are ignored."""
+        kept = (label >= 0) & (label < self.classes)
+        pairs = label[kept].astype(np.int64) * self.classes + prediction[kept]
+        self.counts += np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
+
+    def iou(self) -> np.ndarray:
+        """IoU per class, (classes,); NaN where a class has neither labelled nor predicted pixels."""
+        correct = np.diag(self.counts).astype(np.float64)
+        union = self.counts.sum(0) + self.counts.sum(1) - correct
+        with np.errstate(invalid="ignore"):
+            return correct / union
+
+    def mean_iou(self) -> float:
+        """Mean over the classes that have labelled pixels: detectron2's rule, our default."""
+        labelled = self.counts.sum(1) > 0
+        return float(self.iou()[labelled].mean()) if labelled.any() else float("nan")
+
+    def mean_iou_of_union(self) -> float:
+        """Mean over classes labelled or predicted anywhere: mmsegmentation's rule, lower on large vocabularies."""
+        values = self.iou()
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

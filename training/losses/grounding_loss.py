@@ -1,0 +1,54 @@
+"""Grounding loss: captions' words meet regions (paper 3.2, eq. 2 to 4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def caption_similarities(regions: Tensor, words: Tensor, word_exists: Tensor, temperature: Tensor) -> Tensor:
+    """G(I, C) of eq. 3 for every image with every caption.
+
+    Args:
+        regions: (B, N, D) region embeddings z, any length.
+        words: (C, K, D) word embeddings, any length.
+        word_exists: (C, K) bool.
+        temperature: scalar tau of eq. 2.
+
+    Returns:
+        (B, C); 0 for a caption without words.
+    """
+    regions = F.normalize(regions.float(), dim=-1)
+    words = F.normalize(words.float(), dim=-1)
+    # Only existing words are compared: captions differ much in length.
+    caption_of_word, position = word_exists.nonzero(as_tuple=True)
+    cosines = regions @ words[caption_of_word, position].T  # (B, N, W): region n of an image to word w
+    attention = (cosines / temperature).softmax(dim=1)  # eq. 2 over the regions of one image
+    per_word = (attention * cosines).sum(1)  # (B, W)
+    counts = word_exists.sum(1).clamp(min=1).to(per_word.dtype)
+    sums = per_word.new_zeros(per_word.shape[0], words.shape[0]).index_add(1, caption_of_word, per_word)
+    return sums / counts
+
+
+def grounding_loss(regions: Tensor, words: Tensor, word_exists: Tensor, temperature: Tensor) -> Tensor:
+    """L_G of eq. 4: the sum of both directions, caption to images and image to captions.
+
+    Image b belongs to caption b. A caption without words, and its image, are left out of both softmaxes.
+
+    Args:
+        regions: (B, N, D).
+        words: (B, K, D).
+        word_exists: (B, K) bool.
+        temperature: scalar tau, also that of the softmax over the batch (one symbol in eq. 2 to 4).
+
+    Returns:
+        A scalar; 0 (with gradient) when no caption has a word.
+    """
+    captioned = word_exists.any(1)
+    similarity = caption_similarities(regions[captioned], words[captioned], word_exists[captioned], temperature)
+    logits = similarity / temperature
+    own = torch.arange(logits.shape[0], device=logits.device)
+    if not len(own):
+        return regions.sum() * 0.0
+    return F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)

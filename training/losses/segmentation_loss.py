@@ -1,0 +1,46 @@
+"""Class-agnostic segmentation loss (paper 3.1, eq. 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+DICE_SMOOTHING = 1.0  # epsilon of the Dice coefficient; the paper gives none, 1 cell is the usual choice
+
+
+def dice_coefficients(masks: Tensor, labels: Tensor) -> Tensor:
+    """V-Net's Dice coefficient, 2 sum(p g) / (sum(p^2) + sum(g^2)), of every mask with every label.
+
+    Args:
+        masks: (B, N, L) in [0, 1], flattened over the grid.
+        labels: (B, M, L) in [0, 1].
+
+    Returns:
+        (B, N, M) in [0, 1].
+    """
+    overlap = masks @ labels.transpose(1, 2)
+    sizes = masks.square().sum(-1)[:, :, None] + labels.square().sum(-1)[:, None, :]
+    return (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
+
+
+def segmentation_loss(mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor) -> Tensor:
+    """L_S = mean over labelled masks of 1 - max_i Dice(s_i, label); eq. 1, averaged over images with labels.
+
+    Only the best proposal of each label receives a gradient; one proposal may serve several labels.
+
+    Args:
+        mask_logits: (B, N, h, w).
+        labels: (B, M, h, w) in [0, 1], area-averaged to the grid, padded with empty masks.
+        label_exists: (B, M) bool, False for the padding.
+        valid: (B, h, w), 1 inside the image: letterbox padding is not part of any mask.
+
+    Returns:
+        A scalar; 0 (with gradient) when no image has a label.
+    """
+    masks = (torch.sigmoid(mask_logits.float()) * valid[:, None]).flatten(2)
+    dice = dice_coefficients(masks, labels.float().flatten(2))
+    best = dice.max(dim=1).values
+    exists = label_exists.to(best.dtype)
+    per_image = ((1 - best) * exists).sum(1) / exists.sum(1).clamp(min=1)
+    has_labels = label_exists.any(1).to(best.dtype)
+    return (per_image * has_labels).sum() / has_labels.sum().clamp(min=1)
