@@ -63,7 +63,7 @@ $(INSTALLED): $(REQUIREMENTS) $(PACKAGED) $(FILE_LIST)
 	@echo "[3/3] Compiling the ROS messages and installing openseg_ros (a minute the first time)"
 	@mkdir -p build
 	@$(PIP) install --verbose --no-build-isolation --no-deps --no-index --force-reinstall . 2>&1 \
-	  | tee build/install.log | sed -un 's/^ *\(\[ *[0-9]*%\] B.*\)/  \1/p' \
+	  | tee build/install.log | sed -un 's#^ *\(\[ *[0-9]*%\] Building\).*/\(.*\)\.o$$#  \1 \2#p' \
 	  || { tail -n 40 build/install.log; echo "Installing openseg_ros failed; all of it is in build/install.log"; exit 1; }
 	@touch $@
 

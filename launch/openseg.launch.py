@@ -23,11 +23,12 @@ from launch.events import matches_action
 from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 SHARE = get_package_share_directory("openseg_ros")
-# Fast DDS reads the first of these that is set. The user's own profile wins over ours.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Fast DDS 2 (ROS 2 Jazzy) reads the first variable, Fast DDS 3 (Kilted and later) the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 SWITCH = ["true", "false"]
 
 ARGUMENTS = [
@@ -110,22 +111,26 @@ ARGUMENTS = [
 
 
 def profile_environment() -> dict[str, str]:
-    """The variable that makes Fast DDS read our profile; empty where the user has a profile of his own."""
+    """What makes Fast DDS read our profile; empty where the user has a profile of his own."""
     if any(os.environ.get(variable) for variable in PROFILE_VARIABLES):
         return {}
-    return {PROFILE_VARIABLES[0]: os.path.join(SHARE, "config", "fastdds_shm.xml")}
+    return dict.fromkeys(PROFILE_VARIABLES, os.path.join(SHARE, "config", "fastdds_shm.xml"))
 
 
-def parameter_overrides(context: LaunchContext) -> dict[str, str | bool | float | list[str]]:
-    """The node parameters that the launch arguments set; those left empty are not among them."""
-    overrides: dict[str, str | bool | float | list[str]] = {
-        name: value
+def parameter_overrides(context: LaunchContext) -> dict[str, ParameterValue | bool | float]:
+    """The node parameters that the launch arguments set; those left empty are not among them.
+
+    Texts carry their type, or launch would read them as YAML: the query "42" would become a number.
+    """
+    overrides: dict[str, ParameterValue | bool | float] = {
+        name: ParameterValue(value, value_type=str)
         for name in ("backend", "device", "weights", "image_transport")
         if (value := context.launch_configurations[name])
     }
     phrases = [phrase.strip() for phrase in context.launch_configurations["queries"].split(";")]
     if any(phrases):
-        overrides["default_queries"] = [phrase for phrase in phrases if phrase]
+        given = [phrase for phrase in phrases if phrase]
+        overrides["default_queries"] = ParameterValue(given, value_type=list[str])
     if context.launch_configurations["overlay"] == "false":
         overrides["overlay_rate_hz"] = 0.0
     overrides["use_sim_time"] = context.launch_configurations["use_sim_time"] == "true"

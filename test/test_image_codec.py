@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="the image codec needs the ROS 2 message packages")
 
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
-from openseg_ros.nodes.image_codec import (  # noqa: E402
+from openseg_ros.nodes.image_codec import (
     MAX_SIDE,
     ImageError,
     ImageFault,
@@ -67,9 +67,7 @@ def test_encodings_and_steps_give_the_same_rgb(
         assert decoded.dtype == np.uint8 and decoded.flags.c_contiguous
         np.testing.assert_array_equal(decoded, rgb, err_msg=encoding)
     grey = rgb[..., :1]
-    np.testing.assert_array_equal(
-        decode_image(message_of(grey, "mono8", padding, last)), np.repeat(grey, 3, -1)
-    )
+    np.testing.assert_array_equal(decode_image(message_of(grey, "mono8", padding, last)), np.repeat(grey, 3, -1))
 
 
 @given(size=sizes, padding=st.integers(0, 4), seed=st.integers(0, 99))
@@ -113,7 +111,10 @@ def test_any_image_decodes_or_names_its_fault(
             assert decoded.shape == shape
 
 
-@given(data=st.binary(max_size=300), image_format=st.sampled_from(["jpeg", "rgb8; jpeg compressed bgr8", "png", ""]))
+@given(
+    data=st.binary(max_size=300),
+    image_format=st.sampled_from(["jpeg", "rgb8; jpeg compressed bgr8", "png", ""]),
+)
 @settings(max_examples=200, deadline=None)
 def test_any_compressed_bytes_name_their_fault(data: bytes, image_format: str) -> None:
     for prefix in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"):

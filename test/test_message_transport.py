@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,9 @@ from openseg_ros.msg import Region, RegionArray
 rclpy.init()
 node = rclpy.create_node("sender")
 publisher = node.create_publisher(RegionArray, "regions", 2)
-message = RegionArray(height=480, width=640, vocabulary_version=2**32 - 1, query="tasse à café",
-                      status=RegionArray.AMBIGUOUS, embedding_space="tabletop/1a2b3c4d5e6f", embedding_dim=384)
+message = RegionArray(height=480, width=640, vocabulary_version=2**32 - 1, query="tasse à café")
+message.status = RegionArray.AMBIGUOUS
+message.embedding_space, message.embedding_dim = "tabletop/1a2b3c4d5e6f", 384
 message.header.stamp.sec, message.header.stamp.nanosec = 1700000000, 999999999
 message.header.frame_id = "camera_optical_frame"
 message.embeddings = array.array("f", [i / 768 for i in range(768)])
@@ -70,7 +71,7 @@ def profile(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment in which our launch file and command run."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
 
 
 @pytest.fixture
@@ -84,12 +85,12 @@ def node(profile: None) -> Iterator[Node]:
     rclpy.shutdown(context=context)
 
 
-def spin(node: Node, seconds: float, until: list | None = None) -> None:
-    """Let `node` work for `seconds`, or until the list has something in it."""
+def spin(node: Node, seconds: float, until: Callable[[], bool]) -> None:
+    """Let `node` work until something is true, for `seconds` at most."""
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not until:
+    while time.monotonic() < end and not until():
         executor.spin_once(timeout_sec=0.1)
     executor.shutdown()
 
@@ -103,7 +104,7 @@ def test_region_array_arrives_unchanged_from_another_process(node: Node) -> None
     node.create_subscription(RegionArray, "regions", received.append, 2)
     sender = start(SEND_REGIONS)
     try:
-        spin(node, 30, until=received)
+        spin(node, 30, until=lambda: bool(received))
     finally:
         sender.kill()
         sender.wait()
@@ -132,18 +133,15 @@ def test_status_numbers_are_those_of_the_contract() -> None:
 
 
 def test_best_effort_images_are_not_lost_with_our_profile(node: Node) -> None:
-    # Without the profile 95 of 100 images of this size get lost, so half of them tells the two cases apart, however
-    # busy the machine is.
+    # Measured on a busy machine: 60 of 60 with the profile, about 20 of 60 without it.
     stamps: list[int] = []
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     node.create_subscription(Image, "image", lambda message: stamps.append(message.header.stamp.sec), qos)
     camera = start(SEND_IMAGES)
     try:
-        deadline = time.monotonic() + 30
-        while camera.poll() is None and time.monotonic() < deadline:
-            spin(node, 0.2)
+        spin(node, 30, until=lambda: camera.poll() is not None)
     finally:
         camera.kill()
         camera.wait()
     assert stamps == sorted(set(stamps))
-    assert len(stamps) >= 30, f"{len(stamps)} of 60 images arrived"
+    assert len(stamps) >= 45, f"{len(stamps)} of 60 images arrived"

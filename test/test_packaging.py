@@ -118,6 +118,7 @@ def test_only_nodes_import_our_messages() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute on two free cores
 def test_colcon_builds_a_complete_ros_package(tmp_path: Path) -> None:
     environment = {
         **os.environ,
@@ -140,7 +141,7 @@ def test_colcon_builds_a_complete_ros_package(tmp_path: Path) -> None:
     prefix = tmp_path / "install" / "openseg_ros"
     check_ros_package(prefix)
 
-    # The messages and their type support come from the new prefix, not from the environment that runs the tests.
+    # The messages and their type support come from the new prefix, not from the tests' own environment.
     script = (
         "from rclpy.type_support import check_for_type_support\n"
         "from openseg_ros import msg, srv, action\n"

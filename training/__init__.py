@@ -1,0 +1,1 @@
+"""Offline: data, losses, training and evaluation of OpenSeg. Never imported by openseg_ros."""

@@ -49,9 +49,7 @@ def _colour_masks(masks: Tensor, size: tuple[int, int]) -> np.ndarray:
     owner = masks.argmax(0).cpu().numpy()
     covered = (masks.max(0).values > 0.5).cpu().numpy()
     palette = np.random.default_rng(7).integers(40, 255, (masks.shape[0], 3)).astype(np.uint8)
-    coloured: np.ndarray = cv2.resize(
-        palette[owner] * covered[..., None], size[::-1], interpolation=cv2.INTER_NEAREST
-    )
+    coloured: np.ndarray = cv2.resize(palette[owner] * covered[..., None], size[::-1], interpolation=cv2.INTER_NEAREST)
     return coloured
 
 

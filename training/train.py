@@ -49,7 +49,10 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
     """SGD or AdamW; weight decay on weights of convolutions and linear layers only, as in the authors' framework."""
     decayed = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     groups = [
-        {"params": [p for p in network.parameters() if id(p) in decayed], "weight_decay": config.weight_decay},
+        {
+            "params": [p for p in network.parameters() if id(p) in decayed],
+            "weight_decay": config.weight_decay,
+        },
         {"params": [p for p in network.parameters() if id(p) not in decayed], "weight_decay": 0.0},
     ]
     if config.kind == "sgd":
@@ -122,7 +125,11 @@ def train(config: TrainConfig, out: Path) -> None:
     description = ModelDescription(config.model, config.text_encoder)
     log = Log(out / "log.jsonl", accelerator.is_main_process)
     progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), refresh_per_second=1
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        refresh_per_second=1,
     )
     prepared.train()
     with progress:

@@ -14,9 +14,17 @@ class FeatureHead(nn.Sequential):
 
     def __init__(self, *, dim: int, convs: int) -> None:
         """`convs`: number of 3x3 convolutions, at least 1."""
-        layers: list[nn.Module] = [nn.Conv2d(dim, dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(dim, dim, 1, bias=False),
+            nn.BatchNorm2d(dim),
+            nn.ReLU(inplace=True),
+        ]
         for _ in range(convs - 1):
-            layers += [nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(dim, dim, 3, padding=1, bias=False),
+                nn.BatchNorm2d(dim),
+                nn.ReLU(inplace=True),
+            ]
         layers.append(nn.Conv2d(dim, dim, 3, padding=1))
         super().__init__(*layers)
 

@@ -8,7 +8,6 @@ and the state that announces a version is published before any image can be scor
 from __future__ import annotations
 
 import enum
-import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -40,6 +39,10 @@ class QueryReport:
     parsed_phrases: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     message: str = ""
+
+
+def _ignore(report: QueryReport) -> None:
+    """For requests whose answer is only announced."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +104,22 @@ class QueryWorker:
         self._thread.join(STOP_TIMEOUT_S)
         self._thread = None
 
-    def ask_text(self, text: str, answered: Callable[[QueryReport], None]) -> None:
-        """Look for what `text` says (see `parse_query_text`), instead of what was asked before. Never blocks."""
+    def ask_text(self, text: str, answered: Callable[[QueryReport], None] = _ignore) -> None:
+        """Look for what `text` says (see `parse_query_text`) instead of what was asked before. Never blocks.
+
+        `answered` is called once: from the worker's thread, or at once if the request cannot even wait.
+        """
         self._submit(_Request(text, (), True, answered))
 
-    def ask(self, queries: Sequence[Query], *, replace: bool, answered: Callable[[QueryReport], None]) -> None:
-        """Look for `queries`, instead of or besides what was asked before. Never blocks.
-
-        `answered` is called once, from the worker's thread or at once; replacing by nothing is allowed.
-        """
+    def ask(
+        self, queries: Sequence[Query], *, replace: bool, answered: Callable[[QueryReport], None] = _ignore
+    ) -> None:
+        """Look for `queries`, instead of or besides what was asked before; replacing by nothing is allowed."""
         self._submit(_Request(None, tuple(queries), replace, answered))
+
+    def answer_text(self, text: str) -> QueryReport:
+        """Like `ask_text`, but encode in the caller's thread; only before `start`."""
+        return self._answer(_Request(text, (), True, _ignore))
 
     def _submit(self, request: _Request) -> None:
         try:
@@ -122,11 +131,35 @@ class QueryWorker:
 
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:
-            try:
-                report = self.handle(request)
-            except Exception as error:  # the encoder failed: the old vocabulary stays, the reason is told
-                logging.getLogger(__name__).exception("encoding a query failed")
-                report = self._refusal(f"the text encoder failed: {error}")
-            if report.status is QueryStatus.REJECTED:
-                self._announce(report)
-            request.answered(report)
+            request.answered(self._answer(request))
+
+    def _answer(self, request: _Request) -> QueryReport:
+        """Change the vocabulary, or keep it and say why; announces the states on the way."""
+        try:
+            report = self._encode(request)
+        except QueryError as error:
+            report = self._refusal(str(error))
+        except Exception as error:  # the encoder failed: the old vocabulary stays in use
+            report = self._refusal(f"the text encoder failed: {type(error).__name__}: {error}")
+        self._announce(report)
+        self.vocabulary = report.vocabulary
+        return report
+
+    def _encode(self, request: _Request) -> QueryReport:
+        message = ""
+        queries = request.queries
+        if request.text is not None:
+            parsed = parse_query_text(request.text)
+            queries, message = parsed.queries, parsed.message
+        phrases = tuple(query.text for query in queries)
+        self._announce(QueryReport(QueryStatus.ENCODING, self.vocabulary, phrases, (), message))
+        asked = queries if request.replace else (*self._asked, *queries)
+        named = {query.text.casefold() for query in asked}
+        background = (query for query in self._background if query.text.casefold() not in named)
+        vocabulary = build_vocabulary((*asked, *background), self._encoder, self.vocabulary.version + 1)
+        self._asked = asked
+        status = QueryStatus.ACTIVE if vocabulary.num_labels else QueryStatus.IDLE
+        return QueryReport(status, vocabulary, phrases, vocabulary.rejected, message)
+
+    def _refusal(self, message: str) -> QueryReport:
+        return QueryReport(QueryStatus.REJECTED, self.vocabulary, message=message)

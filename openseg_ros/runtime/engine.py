@@ -45,9 +45,7 @@ class Engine(Protocol):
         ...
 
 
-def create_engine(
-    weights: Weights, backend: str = "auto", *, precision: str = "auto", device: str = "cpu"
-) -> Engine:
+def create_engine(weights: Weights, backend: str = "auto", *, precision: str = "auto", device: str = "cpu") -> Engine:
     """Make an engine for `weights`.
 
     Args:

@@ -29,7 +29,9 @@ class OpenVinoEngine:
         try:
             import openvino
         except ImportError as error:
-            raise EngineError("backend openvino needs the Python package 'openvino'; install it or use torch") from error
+            raise EngineError(
+                "backend openvino needs the Python package 'openvino'; install it or use torch"
+            ) from error
         core = openvino.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "auto":
@@ -51,7 +53,8 @@ class OpenVinoEngine:
             # The graph is compiled for one camera image; batches come with the engines of issue 6.
             parts = [self.infer(images[i : i + 1], valid[i : i + 1]) for i in range(images.shape[0])]
             return EngineOutput(
-                np.concatenate([part.mask_logits for part in parts]), np.concatenate([part.embeddings for part in parts])
+                np.concatenate([part.mask_logits for part in parts]),
+                np.concatenate([part.embeddings for part in parts]),
             )
         try:
             self._request.infer([images, valid], share_inputs=True)

@@ -71,9 +71,7 @@ class TransformersTextEncoder:
 
     @torch.inference_mode()
     def _forward(self, texts: list[str]) -> np.ndarray:
-        tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-        )
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         vectors = self._pool(dict(tokens)).float()
         unit: np.ndarray = torch.nn.functional.normalize(vectors, dim=1).numpy()
         return unit

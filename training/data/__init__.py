@@ -1,0 +1,1 @@
+"""From annotated images and captions to training batches."""

@@ -18,9 +18,10 @@ class WordRule:
     # for phrases, and MiniLM places "red mug" away from both "red" and "mug".
     phrases: bool = False
     # Words of place and order that the tagger calls nouns or adjectives; a mirrored image would make them wrong.
-    ignored: tuple[str, ...] = tuple(
-        "left right front back top bottom side next other few several many one two three four five six "
-        "image picture photo view scene object objects thing things".split()
+    ignored: tuple[str, ...] = (
+        *("left", "right", "front", "back", "top", "bottom", "side", "next", "other", "few", "several", "many"),
+        *("one", "two", "three", "four", "five", "six", "image", "picture", "photo", "view", "scene"),
+        *("object", "objects", "thing", "things"),
     )
 
 
@@ -36,22 +37,27 @@ def extract_words(caption: str, rule: WordRule) -> list[str]:
     prefixes = _TAGS[rule.parts]
     words: dict[str, None] = {}
     phrases: dict[str, None] = {}
-    adjectives: list[str] = []
-    for token, part in tag(caption):
+    run: list[tuple[str, bool]] = []  # adjacent kept adjectives and nouns, with "is a noun"
+    for token, part in [*tag(caption), (".", ".")]:
         word = token.lower()
-        if not any(character.isalpha() for character in word):
-            adjectives = []
-            continue
-        kept = part.startswith(prefixes) and word not in rule.ignored
+        kept = part.startswith(prefixes) and word not in rule.ignored and any(c.isalpha() for c in word)
         if kept:
             words[word] = None
-        if kept and part.startswith("JJ"):
-            adjectives.append(word)
+        if kept and part.startswith(("JJ", "NN")):
+            run.append((word, part.startswith("NN")))
         else:
-            if kept and part.startswith("NN") and adjectives:
-                phrases[" ".join([*adjectives, word])] = None
-            adjectives = []
+            phrases.update(dict.fromkeys(_phrases_of(run)))
+            run = []
     return [*words, *(phrases if rule.phrases else ())]
+
+
+def _phrases_of(run: list[tuple[str, bool]]) -> list[str]:
+    """Noun phrases of one run: all of it up to its last noun, and its compound noun ("yellow rubber duck", "rubber duck")."""
+    while run and not run[-1][1]:
+        run = run[:-1]
+    first_noun = next((index for index, (_, noun) in enumerate(run) if noun), 0)
+    parts = [run, run[first_noun:]]
+    return [" ".join(word for word, _ in part) for part in parts if len(part) > 1]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """IoU of every mask of `first` (N, ...) bool with every mask of `second` (M, ...) bool: (N, M) float64."""
-    flat = first.reshape(len(first), -1).astype(np.float32), second.reshape(len(second), -1).astype(np.float32)
+    flat = (
+        first.reshape(len(first), -1).astype(np.float32),
+        second.reshape(len(second), -1).astype(np.float32),
+    )
     intersection = (flat[0] @ flat[1].T).astype(np.float64)
     union = flat[0].sum(1)[:, None] + flat[1].sum(1)[None, :] - intersection
     return intersection / np.maximum(union, 1)

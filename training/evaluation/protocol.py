@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from openseg_ros.runtime.engine import Engine
 from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.text.text_encoder import TextEncoder
-from training.data.coco import CocoPanoptic, read_pixels
+from training.data.coco import CocoPanoptic, Record, read_pixels
 from training.evaluation.confusion import ConfusionMatrix
 from training.evaluation.proposal_recall import ProposalRecall
 
@@ -26,22 +26,19 @@ class Prediction:
     phrases: tuple[str, ...]  # (M,)
 
 
-def predict(engine: Engine, data: CocoPanoptic, limit: int | None = None) -> Iterator[Prediction]:
-    """Predictions for the first `limit` images of `data`, one at a time."""
-    rows = {category: row for row, category in enumerate(data.categories)}
-    for record in data.records[:limit]:
-        image, ids = read_pixels(record)
-        letterbox = Letterbox(image.shape[:2], engine.input_size, engine.stride)
-        output = engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
-        logits = letterbox.restore(output.mask_logits[0])
-        segment_ids = np.array([segment.id for segment in record.segments], np.int32)
-        yield Prediction(
-            logits,
-            output.embeddings[0],
-            ids[None] == segment_ids[:, None, None],
-            np.array([rows[segment.category] for segment in record.segments]),
-            tuple(segment.phrase for segment in record.segments),
-        )
+def predict(record: Record, rows: Mapping[int, int], engine: Engine) -> Prediction:
+    """Run `engine` on one annotated image; `rows` maps category ids to rows of the class list."""
+    image, ids = read_pixels(record)
+    letterbox = Letterbox(image.shape[:2], engine.input_size, engine.stride)
+    output = engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
+    segment_ids = np.array([segment.id for segment in record.segments], np.int32)
+    return Prediction(
+        letterbox.restore(output.mask_logits[0]),
+        output.embeddings[0],
+        ids[None] == segment_ids[:, None, None],
+        np.array([rows[segment.category] for segment in record.segments]),
+        tuple(segment.phrase for segment in record.segments),
+    )
 
 
 def segment_pixels(prediction: Prediction, class_embeddings: np.ndarray) -> np.ndarray:
@@ -60,43 +57,50 @@ def segment_pixels(prediction: Prediction, class_embeddings: np.ndarray) -> np.n
     return scores.argmax(0).reshape(height, width)
 
 
-def evaluate(
-    engine: Engine,
-    encoder: TextEncoder,
-    data: CocoPanoptic,
-    *,
-    limit: int | None = None,
-    on_image: Callable[[], None] = lambda: None,
-) -> dict[str, float | dict[str, float]]:
-    """mIoU, Grounding mIoU (queries = the classes of the image) and proposal recall on `data`.
+class Evaluation:
+    """Collects mIoU, Grounding mIoU and proposal recall image by image.
 
     Predictions are made at the letterboxed size, restored to the annotation's size, and counted there.
     """
-    names = list(data.categories.values())
-    classes = encoder.encode(names)
-    recall = ProposalRecall()
-    all_classes, grounding = ConfusionMatrix(len(names)), ConfusionMatrix(len(names))
-    top1: list[bool] = []
-    for prediction in predict(engine, data, limit):
-        recall.add(prediction.mask_logits > 0, prediction.labels)
+
+    def __init__(self, data: CocoPanoptic, encoder: TextEncoder) -> None:
+        """Measure on the categories of `data`, each named as the data set names it."""
+        self.names = tuple(data.categories.values())
+        self._rows = {category: row for row, category in enumerate(data.categories)}
+        self._encoder = encoder
+        self._classes = encoder.encode(self.names)
+        self.all_classes, self.grounding = ConfusionMatrix(len(self.names)), ConfusionMatrix(len(self.names))
+        self.recall = ProposalRecall()
+        self.hits: list[bool] = []
+        self.images = 0
+
+    def add(self, record: Record, engine: Engine) -> None:
+        """Predict and count one image."""
+        prediction = predict(record, self._rows, engine)
+        self.recall.add(prediction.mask_logits > 0, prediction.labels)
         label = np.full(prediction.mask_logits.shape[1:], -1)
         for mask, category in zip(prediction.labels, prediction.categories, strict=True):
             label[mask] = category
-        all_classes.add(label, segment_pixels(prediction, classes))
+        self.all_classes.add(label, segment_pixels(prediction, self._classes))
         present = np.unique(prediction.categories)
-        grounding.add(label, present[segment_pixels(prediction, classes[present])])
-        top1 += phrase_hits(prediction, encoder)
-        on_image()
-    iou = grounding.iou()
-    return {
-        "images": len(data.records[:limit]),
-        "miou": all_classes.mean_iou(),
-        "miou_of_union": all_classes.mean_iou_of_union(),
-        "grounding_miou": grounding.mean_iou(),
-        "phrase_top1": float(np.mean(top1)) if top1 else float("nan"),
-        **recall.result(),
-        "grounding_iou_per_class": {name: round(float(value), 3) for name, value in zip(names, iou, strict=True)},
-    }
+        self.grounding.add(label, present[segment_pixels(prediction, self._classes[present])])
+        self.hits += phrase_hits(prediction, self._encoder)
+        self.images += 1
+
+    def result(self) -> dict[str, int | float | dict[str, float]]:
+        """All figures; "grounding_iou_per_class" holds the classes that appear."""
+        iou = self.grounding.iou()
+        return {
+            "images": self.images,
+            "miou": self.all_classes.mean_iou(),
+            "miou_of_union": self.all_classes.mean_iou_of_union(),
+            "grounding_miou": self.grounding.mean_iou(),
+            "phrase_top1": float(np.mean(self.hits)) if self.hits else float("nan"),
+            **self.recall.result(),
+            "grounding_iou_per_class": {
+                name: round(float(value), 3) for name, value in zip(self.names, iou, strict=True) if np.isfinite(value)
+            },
+        }
 
 
 def phrase_hits(prediction: Prediction, encoder: TextEncoder) -> list[bool]:

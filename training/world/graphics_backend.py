@@ -1,17 +1,15 @@
 """Chooses how MuJoCo draws without a screen. Import `mujoco` from here, never directly.
 
-MuJoCo reads MUJOCO_GL once, while it is imported, so the default has to stand in the environment before that. A value
-that the user has set is left alone.
+MuJoCo reads MUJOCO_GL once, while it is imported, so the default has to stand in the environment before
+that. A value that the user has set is left alone.
 """
 
 import ctypes.util
 import os
 
+from training.world.errors import GraphicsError
+
 SYSTEM_PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6"
-
-
-class GraphicsError(RuntimeError):
-    """No way to draw off screen was found on this machine."""
 
 
 def default_backend() -> str:
@@ -32,7 +30,11 @@ try:
     import mujoco
 except ImportError as error:
     raise GraphicsError(f"MuJoCo is not installed: {error}. Run: pip install mujoco") from error
-except (AttributeError, RuntimeError, OSError) as error:  # what PyOpenGL raises for a missing or unusable library
+except (
+    AttributeError,
+    RuntimeError,
+    OSError,
+) as error:  # what PyOpenGL raises for a missing or unusable library
     raise GraphicsError(
         f"MUJOCO_GL={os.environ['MUJOCO_GL']} does not work here ({error}); "
         f"on Debian: sudo apt-get install {SYSTEM_PACKAGES}"
@@ -55,4 +57,4 @@ def create_gl_context(width: int, height: int) -> "mujoco.GLContext":
     return context
 
 
-__all__ = ["SYSTEM_PACKAGES", "GraphicsError", "create_gl_context", "default_backend", "mujoco"]
+__all__ = ["SYSTEM_PACKAGES", "create_gl_context", "default_backend", "mujoco"]

@@ -1,11 +1,12 @@
 """Triangle meshes with normals and texture coordinates, and the few ways in which this world makes them.
 
-Lengths are metres, z is up. Vertices stand twice where a crease or a texture seam runs, so that normals and texture
-coordinates belong to vertices. Triangles are counter-clockwise seen from outside.
+Lengths are metres, z is up. Vertices stand twice where a crease or a texture seam runs, so that normals and
+texture coordinates belong to vertices. Triangles are counter-clockwise seen from outside.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,9 +31,11 @@ class Mesh:
         return Mesh(self.vertices @ linear.T + np.asarray(offset), normals, self.uv, self.faces)
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
+        """Shifts by metres."""
         return Mesh(self.vertices + np.array([x, y, z]), self.normals, self.uv, self.faces)
 
     def scaled(self, x: float, y: float, z: float) -> Mesh:
+        """Stretches along the axes by positive factors."""
         return self.transformed(np.diag([x, y, z]))
 
     def rotated(self, axis: str, angle: float) -> Mesh:
@@ -81,8 +84,8 @@ def _without_slivers(mesh: Mesh) -> Mesh:
 def lathe(profile: Sequence[tuple[float, float]], segments: int = 24) -> Mesh:
     """Turns a profile of (radius, z) points about the z axis.
 
-    Outside is on the right of the walking direction when r points right and z up: from the bottom centre outwards, up
-    the outer wall, and down the inner one.
+    Outside is on the right of the walking direction when r points right and z up: from the bottom centre
+    outwards, up the outer wall, and down the inner one.
     """
     points = np.asarray(profile, dtype=float)
     steps = np.diff(points, axis=0)
@@ -96,7 +99,7 @@ def lathe(profile: Sequence[tuple[float, float]], segments: int = 24) -> Mesh:
     runs: list[Mesh] = []
     bends = np.sum(edge_normals[:-1] * edge_normals[1:], axis=1)
     borders = [0, *(np.flatnonzero(bends < CREASE_COSINE) + 1), len(points) - 1]
-    for first, last in zip(borders[:-1], borders[1:], strict=True):
+    for first, last in itertools.pairwise(borders):
         run, run_edges = points[first : last + 1], edge_normals[first:last]
         normals = _unit(np.concatenate([run_edges[:1], run_edges[:-1] + run_edges[1:], run_edges[-1:]]))
         count = len(run)
@@ -126,9 +129,9 @@ def sweep(
 ) -> Mesh:
     """Draws a super-elliptic section along a plane curve.
 
-    path (n, 3) lies in a plane with the given normal; width is the half extent inside that plane, height the half
-    extent along the normal, each one number or (n,); squareness 2 is an ellipse, 8 nearly a rectangle. `closed` joins
-    the end to the start (for rings); otherwise both ends get flat caps.
+    path (n, 3) lies in a plane with the given normal; width is the half extent inside that plane, height
+    the half extent along the normal, each one number or (n,); squareness 2 is an ellipse, 8 nearly a
+    rectangle. `closed` joins the end to the start (for rings); otherwise both ends get flat caps.
     """
     path = np.asarray(path, dtype=float)
     if closed:
@@ -185,11 +188,13 @@ def _cap(ring: np.ndarray, outward: np.ndarray) -> Mesh:
 
 
 def slab(outline: np.ndarray, thickness: float) -> Mesh:
-    """Extrudes a star-shaped outline (n, 2), counter-clockwise, from z = 0 to `thickness`; uv spans its bounding box."""
+    """Extrudes a star-shaped outline (n, 2), counter-clockwise, from z = 0 to `thickness`; uv spans its
+    bounding box.
+    """
     count = len(outline)
     low, high = outline.min(axis=0), outline.max(axis=0)
     bottom = np.column_stack([outline, np.zeros(count)])
-    top = bottom + [0.0, 0.0, thickness]
+    top = bottom + np.array([0.0, 0.0, thickness])
     lids = []
     for ring, outward in ((top, np.array([0.0, 0.0, 1.0])), (bottom, np.array([0.0, 0.0, -1.0]))):
         lid = _cap(ring, outward)

@@ -1,4 +1,6 @@
-"""What an object is made of before it stands in a scene: drawn parts, solids that collide, names and attributes."""
+"""What an object is made of before it stands in a scene: drawn parts, solids that collide, names and
+attributes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ UPRIGHT: Quaternion = (1.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Finish:
-    """How a part looks: rgb (3,) in [0, 1], or a texture (h, w, 3) uint8 RGB instead; alpha below 1 is glass."""
+    """How a part looks: rgb (3,) in [0, 1], or a texture (h, w, 3) uint8 RGB instead; alpha below 1 is
+    glass.
+    """
 
     rgb: np.ndarray
     texture: np.ndarray | None = None
@@ -28,13 +32,17 @@ class Finish:
 
 @dataclass(frozen=True)
 class Part:
+    """A mesh with its finish."""
+
     mesh: Mesh
     finish: Finish
 
 
 @dataclass(frozen=True)
 class Collider:
-    """A convex solid for physics, never drawn. `size` as MuJoCo's geom of that shape wants it; hull: vertices (N, 3)."""
+    """A convex solid for physics, never drawn. `size` as MuJoCo's geom of that shape wants it; hull:
+    vertices (N, 3).
+    """
 
     shape: str  # box | cylinder | sphere | capsule | ellipsoid | hull
     size: tuple[float, ...] = ()
@@ -47,9 +55,10 @@ class Collider:
 class ObjectModel:
     """One object in its own frame: z up as it naturally stands, origin near its middle.
 
-    `name` is the plain English noun, `nouns` every noun that is true of it (the name among them). `colour` and
-    `pattern` are words for captions, None where no single word would be right (natural food colours: a word only where
-    kinds come in several). `rest` says how it usually lies: share of upright poses, the rest is tumbled.
+    `name` is the plain English noun, `nouns` every noun that is true of it (the name among them). `colour`
+    and `pattern` are words for captions, None where no single word would be right (natural food colours: a
+    word only where kinds come in several). `upright` is the share of upright poses at the start; the other
+    poses are tumbled.
     """
 
     name: str
@@ -59,13 +68,16 @@ class ObjectModel:
     colour: str | None = None
     pattern: str | None = None
     upright: float = 0.9
-    holds: bool = False  # things can lie in or on it
-    scale: float = 1.0  # size relative to the usual one of its kind; tells big from small
+    holds: str | None = None  # "in" or "on": how other things can lie with it
 
     def bounds(self) -> np.ndarray:
         """(2, 3) lowest and highest corner in metres."""
         points = np.concatenate([part.mesh.vertices for part in self.parts])
         return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    def length(self) -> float:
+        """Diagonal of the bounding box in metres; tells big from small."""
+        return float(np.linalg.norm(np.ptp(self.bounds(), axis=0)))
 
     def scaled(self, factor: float) -> ObjectModel:
         """The same thing `factor` times as large."""
@@ -79,7 +91,7 @@ class ObjectModel:
             )
             for c in self.colliders
         )
-        return replace(self, parts=parts, colliders=colliders, scale=self.scale * factor)
+        return replace(self, parts=parts, colliders=colliders)
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,7 @@ def metal(rng: np.random.Generator, brightness: float = 0.68) -> Finish:
 
 
 def plain(rgb: Sequence[float] | np.ndarray, gloss: float = 0.3) -> Finish:
+    """One colour all over; gloss from 0 (chalk) to 1 (glaze)."""
     return Finish(np.asarray(rgb, dtype=float), None, gloss, gloss)
 
 
@@ -161,7 +174,9 @@ def rod(start: Sequence[float], end: Sequence[float], radius: float) -> Collider
 def ring_wall(
     bottom: float, top: float, low: float, high: float, *, count: int = 10, thickness: float = 0.008
 ) -> tuple[Collider, ...]:
-    """Boxes round the z axis that make a hollow vessel: inner radius `bottom` at z = low, `top` at z = high."""
+    """Boxes round the z axis that make a hollow vessel: inner radius `bottom` at z = low, `top` at z =
+    high.
+    """
     middle = (bottom + top) / 2.0
     lean = np.arctan2(top - bottom, high - low)
     half_length = np.hypot(top - bottom, high - low) / 2.0

@@ -1,7 +1,7 @@
 """Draws one compiled model off screen: colour, and geom ids together with depth.
 
-One OpenGL context lives as long as its process (making one takes half a second); a `Renderer` holds what one compiled
-model uploads and is closed with it.
+One OpenGL context lives as long as its process (making one takes half a second); a `Renderer` holds what
+one compiled model uploads and is closed with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def _shared_context() -> None:
 
 
 class Renderer:
-    """Use as a context manager. The model's `vis.global_.offwidth/offheight` must be at least the picture's size."""
+    """Use as a context manager. The model's `vis.global_.offwidth/offheight` must be at least the picture's
+    size.
+    """
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
         _shared_context()
@@ -66,8 +68,9 @@ class Renderer:
         return np.ascontiguousarray(picture[::-1])
 
     def geoms_and_depth(self) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W) int32 id of the geom that each pixel shows, -1 for none; (H, W) float32 depth along the optical axis
-        in metres, 0 where there is nothing."""
+        """(H, W) int32 id of the geom that each pixel shows, -1 for none; (H, W) float32 depth along the
+        optical axis in metres, 0 where there is nothing.
+        """
         self._set_identifiers(True)
         mujoco.mjr_render(self._rect, self._scene, self._gpu)
         shape = (self._rect.height, self._rect.width)

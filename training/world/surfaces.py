@@ -10,24 +10,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.world.errors import PictureFolderError
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_SURFACE_PIXELS = 512  # a longer side is scaled down: 240-480 line views show no more
 
 
-class ImageFolderError(ValueError):
-    """A folder given on the command line holds no usable picture."""
-
-
 @dataclass(frozen=True)
 class Surface:
-    """A picture for a table, floor or wall. `word` is the material that a caption may name ("wooden") or None."""
+    """A picture for a table, floor or wall. `word` is the material that a caption may name ("wooden") or
+    None.
+    """
 
     image: np.ndarray  # (h, w, 3) uint8 RGB
     word: str | None
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cell: float, octaves: int = 3) -> np.ndarray:
-    """Smooth value noise (height, width) float in about [-1, 1]; `cell` pixels per bump of the coarsest octave."""
+    """Smooth value noise (height, width) float in about [-1, 1]; `cell` pixels per bump of the coarsest
+    octave.
+    """
     total = np.zeros((height, width))
     weight = 1.0
     for octave in range(octaves):
@@ -87,7 +89,7 @@ def printed(rng: np.random.Generator, main: np.ndarray, second: np.ndarray, size
     for _ in range(int(rng.integers(1, 4))):
         letters = "".join(chr(65 + int(i)) for i in rng.integers(0, 26, int(rng.integers(2, 7))))
         where = (int(rng.integers(0, size // 2)), int(rng.integers(size // 6, size)))
-        # texture rows run upwards on our meshes; letters are drawn on the flipped picture to read the right way up
+        # texture rows run upwards on our meshes, so letters are drawn on the flipped picture
         flipped = np.ascontiguousarray(image[::-1])
         cv2.putText(flipped, letters, where, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.4, 0.9), ink, 2, cv2.LINE_AA)
         image = np.ascontiguousarray(flipped[::-1])
@@ -146,13 +148,15 @@ class PictureFolder:
 
     def __init__(self, folder: Path, purpose: str) -> None:
         if not folder.is_dir():
-            raise ImageFolderError(f"{purpose} folder {folder} does not exist")
+            raise PictureFolderError(f"{purpose} folder {folder} does not exist")
         self.paths: Sequence[Path] = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         if not self.paths:
-            raise ImageFolderError(f"{purpose} folder {folder} holds no {', '.join(IMAGE_SUFFIXES)} picture")
+            raise PictureFolderError(f"{purpose} folder {folder} holds no {', '.join(IMAGE_SUFFIXES)} picture")
 
     def draw(self, rng: np.random.Generator) -> Surface:
-        """Any one picture; its word comes from the file name. Raises ImageFolderError for an unreadable file."""
+        """Any one picture; its word comes from the file name. Raises PictureFolderError for an unreadable
+        file.
+        """
         path = self.paths[int(rng.integers(len(self.paths)))]
         return Surface(_read(str(path)), "wooden" if "wood" in path.stem.lower() else None)
 
@@ -161,7 +165,7 @@ class PictureFolder:
 def _read(path: str) -> np.ndarray:
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
-        raise ImageFolderError(f"{path} cannot be read as a picture")
+        raise PictureFolderError(f"{path} cannot be read as a picture")
     scale = MAX_SURFACE_PIXELS / max(image.shape[:2])
     if scale < 1.0:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

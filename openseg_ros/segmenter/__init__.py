@@ -1,0 +1,1 @@
+"""From a camera image and a vocabulary to labelled regions. No ROS in here."""

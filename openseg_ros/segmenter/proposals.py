@@ -1,0 +1,102 @@
+"""Proposals: the network's masks for one image, cleaned of empty, vague and doubled ones.
+
+Nothing here depends on words, so it is done once per image however many vocabularies are scored with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from openseg_ros.runtime.engine import EngineOutput
+from openseg_ros.segmenter.letterbox import Letterbox
+from openseg_ros.segmenter.settings import SegmenterSettings
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """M class-agnostic regions of one image, at the network's grid, best mask quality first."""
+
+    letterbox: Letterbox
+    mask_logits: np.ndarray  # (M, h, w) float32, the cells that show the image
+    soft_masks: np.ndarray  # (M, h, w) float32, sigmoid of the logits
+    embeddings: np.ndarray  # (M, D) float32, unit length
+    mask_quality: np.ndarray  # (M,) float32 in (0.5, 1]
+    overlap: np.ndarray  # (M, M) float32: intersection over the smaller mask
+    degraded: bool  # some of the network's output was not finite and has been dropped
+
+    def __len__(self) -> int:
+        return len(self.mask_logits)
+
+
+def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: SegmenterSettings) -> Proposals:
+    """Keep the useful masks of the one image in `output`.
+
+    Args:
+        output: the network's answer for a batch of 1.
+        letterbox: geometry of the image.
+        settings: the area, quality and overlap limits.
+    """
+    logits = letterbox.crop(output.mask_logits[0])
+    embeddings = output.embeddings[0]
+    # A sum is finite only if every term is (or +inf met -inf, which gives nan): cheaper than looking at every cell.
+    finite = np.isfinite(logits.sum((1, 2))) & np.isfinite(embeddings.sum(1))
+    area = np.count_nonzero(logits > 0, axis=(1, 2)) / (logits.shape[1] * logits.shape[2])
+    usable = finite & (area > 0) & (area >= settings.min_relative_area) & (area <= settings.max_relative_area)
+
+    logits, embeddings = np.ascontiguousarray(logits[usable], np.float32), embeddings[usable]
+    with np.errstate(over="ignore"):  # exp(-x) of a very negative logit is inf, and the sigmoid rightly 0
+        soft_masks = 1 / (1 + np.exp(-logits))
+    masks = logits.reshape(len(logits), -1) > 0
+    cells = np.count_nonzero(masks, axis=1)
+    # Mean certainty inside the mask, as MaskFormer's ensemble weighs it: needs no words.
+    quality = np.einsum("nc,nc->n", soft_masks.reshape(masks.shape), masks, dtype=np.float32) / cells
+    order = np.argsort(-quality, kind="stable")
+    order = order[quality[order] >= settings.min_mask_quality]
+
+    intersection = _intersections(masks[order])
+    cells = cells[order].astype(np.float32)
+    union = cells[:, None] + cells[None] - intersection
+    kept = suppress_duplicates(intersection / np.maximum(union, 1), settings.nms_iou)
+    order, cells, intersection = order[kept], cells[kept], intersection[np.ix_(kept, kept)]
+    return Proposals(
+        letterbox=letterbox,
+        mask_logits=logits[order],
+        soft_masks=soft_masks[order],
+        embeddings=embeddings[order],
+        mask_quality=quality[order],
+        overlap=intersection / np.minimum(cells[:, None], cells[None]),
+        degraded=not bool(finite.all()),
+    )
+
+
+def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:
+    """Greedy non-maximum suppression without a loop over regions.
+
+    A region goes if a better region *that stays itself* overlaps it by more than `limit`. The one-pass form of this
+    ("fast NMS") also lets regions suppress that were suppressed: in a chain a > b > c with neighbours overlapping it
+    drops c though c does not overlap a, and an object is lost. Repeating the pass until nothing changes gives exactly
+    the greedy answer, since after pass k the k best regions are settled; two or three passes are usual.
+
+    Args:
+        iou: (M, M) float32, regions in falling order of quality.
+        limit: largest IoU at which two regions are different ones.
+
+    Returns:
+        (M,) bool, True for the regions that stay.
+    """
+    suppresses = np.triu(iou > limit, k=1)
+    kept = np.ones(len(iou), bool)
+    while True:
+        settled = ~(suppresses & kept[:, None]).any(0)
+        if np.array_equal(settled, kept):
+            return kept
+        kept = settled
+
+
+def _intersections(masks: np.ndarray) -> np.ndarray:
+    """(M, cells) bool -> (M, M) float32 number of common cells; exact below 2^24 cells."""
+    as_float = masks.astype(np.float32)
+    common: np.ndarray = as_float @ as_float.T
+    return common

@@ -1,0 +1,207 @@
+"""The answer for one image and one vocabulary; every picture in it is made when it is first read, and only then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from openseg_ros.segmenter.proposals import Proposals
+from openseg_ros.segmenter.scoring import Scores, Status, answer
+from openseg_ros.segmenter.settings import SegmenterSettings
+from openseg_ros.text.vocabulary import Vocabulary
+
+__all__ = ["QueryResult", "Regions", "Segmentation", "Status"]
+
+EPSILON = 1e-6  # below it no region covers a cell and the share of a class means nothing
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The R reported regions, best score first."""
+
+    id: np.ndarray  # (R,) uint16, 1..R: the value in `instances`
+    label: np.ndarray  # (R,) uint16: the value in `mask`
+    phrase: tuple[str, ...]  # what the region is called
+    score: np.ndarray  # (R,) float32, calibrated probability
+    margin: np.ndarray  # (R,) float32: score minus that of the second best query, or minus 0
+    mask_quality: np.ndarray  # (R,) float32, needs no words
+    roi: np.ndarray  # (R, 4) int64: x y width height, tight, camera pixels
+    area: np.ndarray  # (R,) int64, camera pixels
+    embeddings: np.ndarray  # (R, D) float32, unit length
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The answer to one query."""
+
+    text: str
+    status: Status  # OK, NOT_FOUND or AMBIGUOUS
+    region: int | None  # id of the best region; it may bear another, better fitting phrase
+    score: float  # of that region for this query, or the best of all regions if none is good enough
+
+
+class Segmentation:
+    """What `Segmenter.segment` returns. Immutable; arrays are shared, not copied: do not write into them."""
+
+    def __init__(
+        self, proposals: Proposals, vocabulary: Vocabulary, scores: Scores, settings: SegmenterSettings
+    ) -> None:
+        """See `Segmenter.segment`."""
+        self.height, self.width = proposals.letterbox.image_size
+        self.vocabulary = vocabulary
+        self._proposals = proposals
+        self._scores = scores
+        self._settings = settings
+
+    @cached_property
+    def regions(self) -> Regions:
+        """The reported regions."""
+        scores = self._scores
+        labels = np.array(self.vocabulary.labels, np.uint16)
+        return Regions(
+            id=np.arange(1, len(scores.reported) + 1, dtype=np.uint16),
+            label=labels[scores.labelled] if len(labels) else np.zeros(0, np.uint16),
+            phrase=tuple(self.vocabulary.queries[query].text for query in scores.labelled),
+            score=scores.probability[scores.reported, scores.labelled],
+            margin=scores.margin,
+            mask_quality=self._proposals.mask_quality[scores.reported],
+            roi=scores.boxes,
+            area=np.array([np.count_nonzero(mask) for mask in scores.masks], np.int64),
+            embeddings=self._proposals.embeddings[scores.reported],
+        )
+
+    @cached_property
+    def query_results(self) -> tuple[QueryResult, ...]:
+        """One result per query that is not background, in order."""
+        return tuple(
+            self._result(index) for index, query in enumerate(self.vocabulary.queries) if not query.background
+        )
+
+    @cached_property
+    def target_result(self) -> QueryResult | None:
+        """Result of the query marked as target, else of the first; None without a query."""
+        target = self.vocabulary.target
+        return None if target is None else self.query_results[self.vocabulary.labels[target] - 1]
+
+    @property
+    def target_region(self) -> int | None:
+        """Id of the target's best region."""
+        return self.target_result.region if self.target_result is not None else None
+
+    @cached_property
+    def status(self) -> Status:
+        """How the target fared; without a marked target, whether anything was found."""
+        target = self.target_result
+        if target is None:
+            return Status.NO_QUERY
+        if self._proposals.degraded:
+            return Status.DEGRADED
+        if any(query.is_target and not query.background for query in self.vocabulary.queries):
+            return target.status
+        if all(result.region is None for result in self.query_results):
+            return Status.NOT_FOUND
+        return Status.AMBIGUOUS if target.status == Status.AMBIGUOUS else Status.OK
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """(H, W) uint8, or uint16 above 254 labels: 0 other, 1..K the vocabulary, 255 (65535) unlabelled.
+
+        Semantic segmentation by eq. 6 of the paper with two changes that make it an answer for a robot: shares are
+        normalised by what covers the pixel, so that a threshold means the same everywhere, and pixels that no region
+        covers are unlabelled instead of taking the least bad name.
+        """
+        vocabulary = self.vocabulary
+        if not vocabulary.num_labels:
+            return np.full((self.height, self.width), vocabulary.unlabelled, vocabulary.mask_dtype)
+        winner, _ = self._winners
+        label_of = np.zeros(len(vocabulary.queries) + 1, vocabulary.mask_dtype)
+        label_of[1:] = vocabulary.labels
+        mask = label_of[winner]
+        mask[~self._covered] = vocabulary.unlabelled
+        return mask
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """(H, W) uint8: probability x 255 of the query (or background query) that wins the pixel.
+
+        0 where no query reaches its threshold and where no region lies.
+        """
+        winner, share = self._winners
+        confidence = np.rint(share * 255).astype(np.uint8)
+        confidence[(winner == 0) | ~self._covered] = 0
+        return confidence
+
+    @cached_property
+    def instances(self) -> np.ndarray:
+        """(H, W) uint16: 0 none, k the region with id k; where regions overlap the higher score wins."""
+        instances = np.zeros((self.height, self.width), np.uint16)
+        regions = zip(self.regions.id, self._scores.boxes, self._scores.masks, strict=True)
+        for region, (x, y, width, height), mask in reversed(list(regions)):  # the best is painted last
+            instances[y : y + height, x : x + width][mask] = region
+        return instances
+
+    @cached_property
+    def target_mask(self) -> np.ndarray:
+        """(H, W) uint8: 255 on the target's best region, else 0; all 0 if it is not found."""
+        target = np.zeros((self.height, self.width), np.uint8)
+        if self.target_region is not None:
+            x, y, width, height = self._scores.boxes[self.target_region - 1]
+            target[y : y + height, x : x + width] = self.region_masks()[self.target_region - 1]
+        return target
+
+    def region_masks(self) -> list[np.ndarray]:
+        """Per reported region its mask, cropped to its roi: (height, width) uint8, 0 or 255."""
+        return [mask.astype(np.uint8) * 255 for mask in self._scores.masks]
+
+    def _result(self, query: int) -> QueryResult:
+        status, proposal = answer(self._proposals, self._scores, query, self._settings.margin_threshold)
+        probability = self._scores.probability[:, query]
+        if proposal is None:
+            return QueryResult(
+                self.vocabulary.queries[query].text, status, None, float(probability.max(initial=0.0))
+            )
+        region = int(np.flatnonzero(self._scores.reported == proposal)[0]) + 1
+        return QueryResult(self.vocabulary.queries[query].text, status, region, float(probability[proposal]))
+
+    @cached_property
+    def _covered(self) -> np.ndarray:
+        """(H, W) bool: some proposal's mask lies here. Includes every pixel of every region's own mask."""
+        if not len(self._proposals):
+            return np.zeros((self.height, self.width), bool)
+        covered: np.ndarray = self._proposals.letterbox.upsample(self._proposals.mask_logits.max(0)) > 0
+        return covered
+
+    @cached_property
+    def _winners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per pixel: 1 + the winning query, 0 if the winner is below its threshold (H, W uint16); its share.
+
+        A query whose best region is below the lowest threshold can neither be painted nor take a pixel from one that
+        is, so it is left out, and the cost depends on what is in the image, not on the size of the vocabulary. For the
+        same reason a query is interpolated only around the cells where its share reaches that threshold.
+        """
+        winner = np.zeros((self.height, self.width), np.uint16)
+        best = np.zeros((self.height, self.width), np.float32)
+        scores, proposals = self._scores, self._proposals
+        floor = scores.thresholds.min(initial=np.inf)
+        possible = np.flatnonzero(scores.probability.max(0, initial=0.0) >= floor)
+        if not len(proposals) or not possible.size:
+            return winner, best
+        soft = proposals.soft_masks.reshape(len(proposals), -1)
+        share = scores.probability[:, possible].T @ soft
+        share /= np.maximum(soft.sum(0), EPSILON)
+        wins = np.bincount(share.argmax(0)[share.max(0) >= floor], minlength=len(possible)) > 0
+        for query, row in zip(possible[wins], share[wins], strict=True):
+            grid = row.reshape(proposals.soft_masks.shape[1:])
+            x, y, width, height = proposals.letterbox.box_of(grid >= floor)
+            here = np.s_[y : y + height, x : x + width]
+            value = proposals.letterbox.upsample(grid, (x, y, width, height))
+            better = value > best[here]
+            np.copyto(best[here], value, where=better)
+            painted = np.where(value >= scores.thresholds[query], np.uint16(query + 1), np.uint16(0))
+            np.copyto(winner[here], painted, where=better)
+        return winner, best

@@ -1,0 +1,47 @@
+"""The segmenter: the network once per image, then as many vocabularies as asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openseg_ros.runtime.engine import Engine
+from openseg_ros.runtime.weights import Calibration
+from openseg_ros.segmenter.letterbox import ImageError, Letterbox
+from openseg_ros.segmenter.proposals import Proposals, select_proposals
+from openseg_ros.segmenter.scoring import score_regions
+from openseg_ros.segmenter.segmentation import Segmentation
+from openseg_ros.segmenter.settings import SegmenterSettings
+from openseg_ros.text.vocabulary import Vocabulary
+
+__all__ = ["ImageError", "Segmenter", "SegmenterSettings"]
+
+
+class Segmenter:
+    """Segments images with one engine. Cheap to make: other settings, another segmenter on the same engine."""
+
+    def __init__(self, *, engine: Engine, calibration: Calibration, settings: SegmenterSettings) -> None:
+        """Keep the parts; nothing is loaded or run."""
+        self._engine = engine
+        self._calibration = calibration
+        self._settings = settings
+
+    def propose(self, image: np.ndarray) -> Proposals:
+        """Run the network on an image; everything that costs time per image happens here.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, any size.
+
+        Raises:
+            ImageError: not such an array.
+            EngineError: the network's run failed.
+        """
+        if image.ndim != 3:
+            raise ImageError(f"expected (H, W, 3) uint8, not an array of shape {image.shape}")
+        letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
+        output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
+        return select_proposals(output, letterbox, self._settings)
+
+    def segment(self, proposals: Proposals, vocabulary: Vocabulary) -> Segmentation:
+        """Score regions against a vocabulary; the network does not run, masks are made when somebody reads them."""
+        scores = score_regions(proposals, vocabulary, self._calibration, self._settings)
+        return Segmentation(proposals, vocabulary, scores, self._settings)

@@ -1,0 +1,1 @@
+"""Phrases: parsing, vocabulary, frozen text encoders."""

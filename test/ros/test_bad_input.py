@@ -1,0 +1,142 @@
+"""Bad images and bad queries: each is refused, counted under its cause and explained; the node lives on."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from ros_peer import LATCHED, NodeProcess, Peer, Recorder, ask, picture, wait_until, wait_until_active
+from sensor_msgs.msg import Image
+
+from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
+from openseg_ros.srv import SetQuery
+
+
+@pytest.fixture(scope="module")
+def node(start_node: Callable[..., NodeProcess], options: list[str], peer: Peer) -> NodeProcess:
+    process = start_node(*options, "--queries", "cup")
+    wait_until_active(peer, process)
+    return process
+
+
+@pytest.fixture(scope="module")
+def regions(node: NodeProcess, peer: Peer) -> Recorder:
+    return peer.record(RegionArray, "/openseg/regions")
+
+
+@pytest.fixture(scope="module")
+def diagnostics(node: NodeProcess, peer: Peer) -> Recorder:
+    return peer.record(DiagnosticArray, "/diagnostics")
+
+
+@pytest.fixture(scope="module")
+def states(node: NodeProcess, peer: Peer) -> Recorder:
+    recorder = peer.record(QueryState, "/openseg/query_state", LATCHED)
+    wait_until(lambda: recorder.messages, "the state of the default query")
+    return recorder
+
+
+def publish_and_wait_for_answer(peer: Peer, publisher: object, regions: Recorder) -> RegionArray:
+    message = peer.image(picture())
+    publisher.publish(message)  # type: ignore[attr-defined]
+    return wait_until(lambda: regions.with_stamp(message.header), "an answer after the bad images")[0]
+
+
+def bad_image(peer: Peer, change: dict[str, object]) -> Image:
+    message = peer.image(picture())
+    for field, value in change.items():
+        setattr(message, field, value)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"encoding": "bayer_rggb8"}, "unsupported_encoding"),
+        ({"encoding": "32FC1"}, "unsupported_encoding"),
+        ({"encoding": ""}, "unsupported_encoding"),
+        ({"width": 0}, "absurd_size"),
+        ({"height": 0}, "absurd_size"),
+        ({"height": 2**32 - 1, "width": 2**32 - 1}, "absurd_size"),
+        ({"step": 1}, "step_too_small"),
+        ({"data": array.array("B", bytes(100))}, "short_data"),
+        ({"data": array.array("B")}, "short_data"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
+)
+def test_bad_image_is_counted_and_survived(
+    peer: Peer, node: NodeProcess, regions: Recorder, diagnostics: Recorder, change: dict[str, object], cause: str
+) -> None:
+    key = f"bad_input.{cause}"
+    before = int(peer.fresh_status(diagnostics).get(key, 0))
+    publisher = peer.publisher(Image, "/image")
+    message = bad_image(peer, change)
+    publisher.publish(message)
+    wait_until(lambda: int(peer.status(diagnostics).get(key, 0)) == before + 1, f"{key} rises by one")
+    answer = publish_and_wait_for_answer(peer, publisher, regions)
+    assert (answer.height, answer.width) == (120, 160)
+    assert not regions.with_stamp(message.header), "a bad image has no result"
+    assert node.is_alive()
+    peer.node.destroy_publisher(publisher)
+
+
+def test_each_cause_is_logged_once(node: NodeProcess) -> None:
+    """Runs after the images above, several of which have the same cause."""
+    log = node.output()
+    assert log.count("image refused: encoding 'bayer_rggb8'") == 1
+    assert log.count("image refused: encoding") == 1
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("   ;  ; ", "empty"),
+        ("\x01\x02", "character"),
+        ("x" * 10_000, "200"),
+        (";".join(f"thing {number}" for number in range(1200)), "1000"),
+    ],
+    ids=["empty", "blank", "control", "10000 characters", "1200 phrases"],
+)
+def test_bad_query_is_refused_with_its_reason(peer: Peer, states: Recorder, text: str, reason: str) -> None:
+    before = states.messages[-1]
+    state = ask(peer, states, text)
+    assert state.status == QueryState.REJECTED
+    assert reason in f"{state.message} {' '.join(state.rejected)}".lower()
+    assert state.version == before.version, "the vocabulary stays"
+    assert [query.text for query in state.active] == [query.text for query in before.active]
+
+
+def test_good_phrases_of_a_bad_query_are_used(peer: Peer, states: Recorder) -> None:
+    request = SetQuery.Request()
+    request.queries.queries = [Query(text="cup"), Query(text=" "), Query(text="y" * 500), Query(text="bowl")]
+    request.queries.replace = True
+    answer = peer.call(SetQuery, "/openseg/set_query", request)
+    assert answer.success and list(answer.parsed_phrases) == ["cup", "bowl"]
+    assert len(answer.rejected) == 2
+
+
+def test_foreign_words_do_not_harm(peer: Peer, states: Recorder) -> None:
+    state = ask(peer, states, "красная кружка; 红色的杯子; 🍌")
+    assert state.status == QueryState.ACTIVE
+    assert len([query for query in state.active if not query.background]) == 3
+
+
+def test_refused_queries_are_counted(peer: Peer, node: NodeProcess, states: Recorder, diagnostics: Recorder) -> None:
+    before = int(peer.fresh_status(diagnostics).get("bad_input.query_refused", 0))
+    ask(peer, states, " ")
+    wait_until(
+        lambda: int(peer.status(diagnostics).get("bad_input.query_refused", 0)) == before + 1, "the counter rises"
+    )
+    assert node.is_alive()
+
+
+def test_thousand_queries_are_answered(peer: Peer, states: Recorder, regions: Recorder) -> None:
+    queries = [Query(text=f"object number {number}") for number in range(1000)]
+    request = SetQuery.Request(queries=QueryArray(queries=queries, replace=True))
+    answer = peer.call(SetQuery, "/openseg/set_query", request, timeout=60.0)
+    # The background phrases of the node count as well, so the last few may not fit.
+    assert answer.success or "1000" in answer.message

@@ -1,0 +1,134 @@
+"""The launch file under ROS's real launch; skipped without it (the package index does not have it)."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+launch = pytest.importorskip("launch.actions", reason="ROS's launch is not installed: pip does not have it")
+launch_ros = pytest.importorskip("launch_ros.actions", reason="ROS's launch_ros is not installed: pip does not have it")
+
+from launch import LaunchContext  # noqa: E402
+from launch.utilities import perform_substitutions  # noqa: E402
+
+FILE = Path(__file__).resolve().parent.parent / "launch" / "openseg.launch.py"
+
+# A node that says what it was given, because the real one needs weights and seconds to start.
+REPORT = """
+import os, sys
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+import rclpy
+class Report(LifecycleNode):
+    def on_activate(self, state):
+        names = [topic for topic, _ in self.get_topic_names_and_types() if "camera" in topic]
+        print("ACTIVE", self.get_fully_qualified_name(), names, self.get_parameter("default_queries").value,
+              self.get_parameter("backend").value, self.get_parameter("weights").value,
+              os.path.basename(os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"]), flush=True)
+        return TransitionCallbackReturn.SUCCESS
+rclpy.init()
+node = Report("openseg", automatically_declare_parameters_from_overrides=True)
+from std_msgs.msg import Empty
+node.create_subscription(Empty, "image", print, 1)
+rclpy.spin(node)
+"""
+
+
+@pytest.fixture
+def launch_file() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("openseg_launch", FILE)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def context(launch_file: ModuleType) -> Iterator[LaunchContext]:
+    """The arguments with their defaults."""
+    context = LaunchContext()
+    for argument in launch_file.ARGUMENTS:
+        argument.execute(context)
+    yield context
+
+
+def test_arguments_left_empty_do_not_touch_the_parameter_file(launch_file: ModuleType, context: LaunchContext) -> None:
+    assert launch_file.parameter_overrides(context) == {"use_sim_time": False}
+
+
+def test_every_argument_is_described_and_the_parameter_file_exists(
+    launch_file: ModuleType, context: LaunchContext
+) -> None:
+    for argument in launch_file.ARGUMENTS:
+        assert argument.description.endswith((".", "]")), argument.name
+    text = Path(context.launch_configurations["params_file"]).read_text()
+    assert yaml.safe_load(text)["/**"]["ros__parameters"]["weights"] == "tabletop"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "topic", "expected"),
+    [
+        ("", "image", "/image"),
+        ("arm", "image", "/arm/image"),
+        ("/a/b/", "x/y", "/a/b/x/y"),
+        ("arm", "/cam", "/cam"),
+    ],
+)
+def test_absolute_topic(launch_file: ModuleType, namespace: str, topic: str, expected: str) -> None:
+    assert launch_file.absolute_topic(namespace, topic) == expected
+
+
+def test_a_profile_of_the_user_wins(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in launch_file.PROFILE_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    assert {Path(path).name for path in launch_file.profile_environment().values()} == {"fastdds_shm.xml"}
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/mine.xml")
+    assert launch_file.profile_environment() == {}
+
+
+def test_recording_names_the_image_and_the_nodes_topics(launch_file: ModuleType, context: LaunchContext) -> None:
+    context.launch_configurations.update(namespace="arm", image="/cam/image", record="/tmp/bag")
+    recorder = launch_file.start(context)[-1]
+    words = [perform_substitutions(context, word) for word in recorder.cmd]
+    assert words[:3] == ["ros2", "bag", "record"]
+    assert words[words.index("--output") + 1] == "/tmp/bag"
+    assert words[-1] == "^(/arm/openseg/.*|/cam/image(/compressed)?)$"
+
+
+def test_the_node_gets_its_arguments_and_becomes_active(tmp_path: Path) -> None:
+    report = tmp_path / "report.py"
+    report.write_text(REPORT)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} {report} "$@"\n')
+    python.chmod(0o755)
+    script = (
+        "import sys\n"
+        "from launch import LaunchDescription, LaunchService\n"
+        "from launch.actions import IncludeLaunchDescription, TimerAction, Shutdown\n"
+        "from launch.launch_description_sources import PythonLaunchDescriptionSource\n"
+        "arguments = [tuple(word.split(':=', 1)) for word in sys.argv[2:]]\n"
+        "source = PythonLaunchDescriptionSource(sys.argv[1])\n"
+        "ours = IncludeLaunchDescription(source, launch_arguments=arguments)\n"
+        "service = LaunchService()\n"
+        "end = TimerAction(period=8.0, actions=[Shutdown()])\n"
+        "service.include_launch_description(LaunchDescription([ours, end]))\n"
+        "sys.exit(service.run())\n"
+    )
+    arguments = ["namespace:=arm", "image:=/camera", "queries:=red mug; 42", f"python_executable:={python}"]
+    environment = {
+        **os.environ,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": str(os.getpid() % 100 + 1),
+        "ROS_LOG_DIR": str(tmp_path),
+    }
+    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        environment.pop(variable, None)
+    command = [sys.executable, "-c", script, FILE, *arguments, "backend:=torch"]
+    shown = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=60)
+    expected = "ACTIVE /arm/openseg ['/camera'] ['red mug', '42'] torch tabletop fastdds_shm.xml"
+    assert expected in shown.stdout, shown.stdout + shown.stderr

@@ -1,0 +1,100 @@
+"""Both losses against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from training.losses.grounding_loss import caption_similarities, grounding_loss
+from training.losses.segmentation_loss import DICE_SMOOTHING, dice_coefficients, segmentation_loss
+
+FAR = 30.0  # sigmoid(30) is 1 and sigmoid(-30) is 0 in float32
+
+
+def logits(*rows: list[int]) -> torch.Tensor:
+    """Masks given as 0/1 rows of a 1 x 4 grid, as (1, N, 1, 4) logits."""
+    return (torch.tensor(rows, dtype=torch.float32) * 2 - 1)[None, :, None] * FAR
+
+
+def test_dice_of_half_overlap() -> None:
+    masks = torch.tensor([[[1.0, 1, 0, 0]]])
+    labels = torch.tensor([[[0.0, 1, 1, 0]]])
+    # 2 * 1 common cell / (2 + 2 cells), smoothed by 1 above and below.
+    assert dice_coefficients(masks, labels).item() == pytest.approx((2 + DICE_SMOOTHING) / (4 + DICE_SMOOTHING))
+
+
+def test_each_label_takes_its_best_proposal() -> None:
+    masks = logits([1, 1, 0, 0], [0, 0, 0, 1])
+    labels = torch.tensor([[[[1.0, 1, 0, 0]], [[0.0, 0, 1, 1]]]])
+    # The first label is met exactly: 1 - 1. The second is best met by the second mask: 1 - (2 + 1) / (1 + 2 + 1).
+    loss = segmentation_loss(masks, labels, torch.tensor([[True, True]]), torch.ones(1, 1, 4))
+    assert loss.item() == pytest.approx((0 + 0.25) / 2, abs=1e-5)
+
+
+def test_one_proposal_may_serve_two_labels_and_only_it_learns() -> None:
+    masks = torch.cat([logits([1, 1, 1, 1]), logits([0, 0, 0, 0])], dim=1) / FAR
+    masks.requires_grad_()
+    labels = torch.tensor([[[[1.0, 1, 0, 0]], [[0.0, 0, 1, 1]]]])
+    segmentation_loss(masks, labels, torch.tensor([[True, True]]), torch.ones(1, 1, 4)).backward()
+    assert masks.grad is not None
+    assert masks.grad[0, 0].abs().sum() > 0
+    assert masks.grad[0, 1].abs().sum() == 0
+
+
+def test_padding_of_labels_images_and_letterbox_does_not_count() -> None:
+    masks = logits([1, 1, 0, 1])
+    labels = torch.tensor([[[[1.0, 1, 0, 0]], [[0.0, 0, 0, 0]]]])
+    valid = torch.tensor([[[1.0, 1, 1, 0]]])
+    alone = segmentation_loss(masks, labels, torch.tensor([[True, False]]), valid)
+    assert alone.item() == pytest.approx(0, abs=1e-5)
+    batch = segmentation_loss(
+        masks.repeat(2, 1, 1, 1),
+        labels.repeat(2, 1, 1, 1),
+        torch.tensor([[True, False], [False, False]]),
+        valid.repeat(2, 1, 1),
+    )
+    assert batch.item() == pytest.approx(alone.item())
+
+
+def test_similarity_of_a_caption_by_hand() -> None:
+    regions = torch.tensor([[[2.0, 0.0], [0.0, 3.0]]])  # two regions, cosines with "cup" = (1, 0): 1 and 0
+    words = torch.tensor([[[5.0, 0.0], [1.0, 1.0]]])
+    tau = 0.5
+    weight = math.exp(1 / tau) / (math.exp(1 / tau) + 1)  # eq. 2 over the regions
+    first = weight * 1.0
+    second = 1 / math.sqrt(2)  # both regions have this cosine, so their softmax does not matter
+    similarity = caption_similarities(regions, words, torch.tensor([[True, True]]), torch.tensor(tau))
+    assert similarity.item() == pytest.approx((first + second) / 2, abs=1e-6)
+    one_word = caption_similarities(regions, words, torch.tensor([[True, False]]), torch.tensor(tau))
+    assert one_word.item() == pytest.approx(first, abs=1e-6)
+
+
+def test_grounding_loss_by_hand() -> None:
+    regions = torch.eye(2)[:, None]  # image 0 shows (1, 0), image 1 shows (0, 1), one region each
+    words = torch.eye(2)[:, None]
+    tau = 0.5
+    loss = grounding_loss(regions, words, torch.ones(2, 1, dtype=torch.bool), torch.tensor(tau))
+    # Similarities are the identity; each direction is -log of softmax([1, 0] / tau)[0]; eq. 4 adds both.
+    one_direction = -math.log(math.exp(1 / tau) / (math.exp(1 / tau) + 1))
+    assert loss.item() == pytest.approx(2 * one_direction, abs=1e-6)
+
+
+def test_caption_without_words_takes_no_part() -> None:
+    torch.manual_seed(0)
+    regions, words = torch.randn(3, 4, 8), torch.randn(3, 5, 8)
+    exists = torch.tensor([[True] * 5, [False] * 5, [True, True, False, False, False]])
+    loss = grounding_loss(regions, words, exists, torch.tensor(0.1))
+    kept = [0, 2]
+    assert loss.item() == pytest.approx(
+        grounding_loss(regions[kept], words[kept], exists[kept], torch.tensor(0.1)).item(), rel=1e-5
+    )
+
+
+def test_batch_without_any_word_gives_zero_with_gradient() -> None:
+    regions = torch.randn(2, 4, 8, requires_grad=True)
+    loss = grounding_loss(regions, torch.randn(2, 1, 8), torch.zeros(2, 1, dtype=torch.bool), torch.tensor(0.1))
+    loss.backward()
+    assert loss.item() == 0
+    assert regions.grad is not None and not regions.grad.any()

@@ -1,0 +1,51 @@
+"""A data set of coloured shapes in the COCO panoptic + captions layout, for tests of readers and trainers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (30, 60, 220), "white": (240, 240, 240)}
+KINDS = ("ball", "box")
+
+
+def write_tiny_coco(folder: Path, images: int, seed: int = 0) -> Path:
+    """Write `images` pictures of 60 x 80 pixels with two shapes each on a table; returns `folder`."""
+    random = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    (folder / "panoptic").mkdir()
+    records, annotations, captions = [], [], []
+    for index in range(images):
+        pixels = np.full((60, 80, 3), random.integers(60, 200, 3), np.uint8)
+        ids = np.full((60, 80), 1, np.int32)
+        segments = [{"id": 1, "category_id": 3, "iscrowd": 0}]
+        names = []
+        for number, x in enumerate((20, 60)):
+            kind = int(random.integers(2))
+            colour = str(random.choice(list(COLOURS)))
+            shape = np.zeros((60, 80), np.uint8)
+            if kind == 0:
+                cv2.circle(shape, (x, 30), 12, 1, -1)
+            else:
+                cv2.rectangle(shape, (x - 12, 20), (x + 12, 40), 1, -1)
+            pixels[shape > 0] = COLOURS[colour]
+            identity = 2 + number * 300  # the second needs the green channel of the id encoding
+            ids[shape > 0] = identity
+            phrase = f"{colour} {KINDS[kind]}"
+            segments.append({"id": identity, "category_id": kind + 1, "iscrowd": 0, "phrase": phrase})
+            names.append(f"a {phrase}")
+        cv2.imwrite(str(folder / "images" / f"{index}.png"), pixels[..., ::-1])
+        rgb = np.stack([ids % 256, ids // 256, np.zeros_like(ids)], -1).astype(np.uint8)
+        cv2.imwrite(str(folder / "panoptic" / f"{index}.png"), rgb[..., ::-1])
+        records.append({"id": index, "file_name": f"{index}.png"})
+        annotations.append({"image_id": index, "file_name": f"{index}.png", "segments_info": segments})
+        captions.append({"id": index, "image_id": index, "caption": " and ".join(names) + " on a table"})
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate((*KINDS, "table"))]
+    (folder / "panoptic.json").write_text(
+        json.dumps({"images": records, "annotations": annotations, "categories": categories})
+    )
+    (folder / "captions.json").write_text(json.dumps({"annotations": captions}))
+    return folder
