@@ -2,7 +2,7 @@
 # Set-up happens by itself, once, in .venv, and again only for what has changed.
 #
 #   PYTHON=python3.12   the Python to make .venv with
-#   PIP_ARGS=...        more arguments for pip, for example --extra-index-url https://download.pytorch.org/whl/cpu
+#   PIP_ARGS=...        more arguments for pip, for example --extra-index-url URL-of-torch-CPU-wheels
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

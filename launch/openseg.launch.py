@@ -32,9 +32,7 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 SWITCH = ["true", "false"]
 
 ARGUMENTS = [
-    DeclareLaunchArgument(
-        "namespace", default_value="", description="Namespace of the node and all its topics."
-    ),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and all its topics."),
     DeclareLaunchArgument("name", default_value="openseg", description="Name of the node."),
     DeclareLaunchArgument(
         "params_file",
@@ -146,9 +144,7 @@ def bring_up(node: LifecycleNode) -> list[Action]:
     """Configure the node at once, and activate it as soon as configuring has succeeded."""
 
     def request(transition: int) -> EmitEvent:
-        return EmitEvent(
-            event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
-        )
+        return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
 
     activate_when_configured = OnStateTransition(
         target_lifecycle_node=node,

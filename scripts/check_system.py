@@ -62,8 +62,9 @@ def loads(library: str) -> bool:
 def rendering_faults() -> Iterator[tuple[str, str]]:
     """Yield (what is missing, its Debian packages) for drawing without a screen, by EGL or by OSMesa."""
     egl = loads("libEGL.so.1") and (loads("libEGL_mesa.so.0") or loads("libEGL_nvidia.so.0"))
+    egl = egl and (loads("libOpenGL.so.0") or loads("libGL.so.1"))
     if not egl and not loads("libOSMesa.so.8") and not loads("libOSMesa.so"):
-        yield "OpenGL without a screen (EGL or OSMesa)", "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6"
+        yield "OpenGL without a screen (EGL or OSMesa)", "libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 libosmesa6"
 
 
 def main() -> int:

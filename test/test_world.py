@@ -18,6 +18,7 @@ from training.world.camera import look_at, unproject
 from training.world.captions import relation, write_captions
 from training.world.colours import COLOUR_NAMES, shade
 from training.world.dataset import RenderSettings, render_dataset, render_scene
+from training.world.errors import ScanError
 from training.world.graphics_backend import mujoco
 from training.world.kinds import KINDS
 from training.world.model_assets import add_object, quaternion
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCANS = ROOT.parent / "shared" / "data" / "objects"
 HEIGHT, WIDTH = 120, 160
 SETTINGS = RenderSettings(seed=11, views=2, height=HEIGHT, width=WIDTH, sources=Sources())
-SCENES = 6
+SCENES = 4
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_mask_depth_and_intrinsics_agree_with_the_objects_poses(rendered):
                     checked += 1
                 elif segment.name == "table":
                     assert np.median(np.abs(points[:, 2])) < 0.001  # the table top is z = 0
-    assert checked > 30
+    assert checked > 20
 
 
 def test_known_pixel_of_a_known_point():
@@ -195,27 +196,34 @@ def test_captions_mention_only_what_can_be_seen(rendered):
     assert mentioned > 500
 
 
-def test_counts_and_colours_in_captions_are_true(rendered):
+def test_counts_in_captions_are_true():
+    kinds = ["mug", "mug", "mug", "knife", "knife", "strawberry", "strawberry", "box"]
+    scene = Scene(2, 0, Sources(), height=HEIGHT, width=WIDTH, kinds=kinds)
+    frame = next(film(scene, height=HEIGHT, width=WIDTH, frames=1, rate=1.0))
+    visible = list(frame.names.values())
+    counts = {grammar.plural(name): visible.count(name) for name in ("mug", "knife", "strawberry")}
+    assert max(counts.values()) > 1
+    found = 0
+    for caption in write_captions(frame.view, np.random.default_rng(1), 200):
+        for number, noun in re.findall(r"\b(two|three|four)(?: \w+)? (mugs|knives|strawberries)\b", caption.lower()):
+            assert grammar.NUMBER_WORDS.index(number) == counts[noun], caption
+            found += 1
+    assert found > 20
+
+
+def test_colours_in_captions_are_true(rendered):
     generator = np.random.default_rng(1)
-    counted = coloured = 0
+    found = 0
     for _, views in rendered:
         for view, _ in views:
             things = [segment for segment in view.segments if segment.is_thing]
             for caption in write_captions(view, generator, 40):
-                text = caption.lower()
-                for number, colour, noun in re.findall(
-                    r"\b(two|three|four|five) (?:(\w+) )?([a-z ]+?)(?:,| and | on |\.|$)", text
-                ):
-                    full = f"{colour} {noun}".strip()
-                    group = [t for t in things if full.endswith(grammar.plural(t.nouns[0]))]
-                    assert len(group) == grammar.NUMBER_WORDS.index(number), caption
-                    counted += 1
                 for colour in COLOUR_NAMES:
-                    for thing in {t.name for t in things} - {"orange"}:
-                        if re.search(rf"\b{colour} {thing}\b", text):
-                            assert any(t.name == thing and t.colour == colour for t in things), caption
-                            coloured += 1
-    assert counted > 3 and coloured > 50
+                    for name in {thing.name for thing in things} - {"orange"}:
+                        if re.search(rf"\b{colour} {name}\b", caption.lower()):
+                            assert any(t.name == name and t.colour == colour for t in things), caption
+                            found += 1
+    assert found > 50
 
 
 def thing(number: int, x: float, y: float, **more) -> Segment:
@@ -244,11 +252,19 @@ def test_relations_are_seen_from_the_camera(elevation):
 
 
 def test_things_in_a_bowl_are_known_to_be_in_it():
-    scene = Scene(0, 5, Sources(), height=32, width=32, kinds=["bowl", "strawberry"])
-    carried = [placed for placed in scene.objects if placed.support is not None]
-    poses = {placed.model.name: scene.data.xpos[placed.body] for placed in scene.objects}
-    inside = np.hypot(*(poses["bowl"] - poses["strawberry"])[:2]) < 0.05
-    assert inside and [placed.inside for placed in carried] == [True]
+    answers = []
+    for index in range(12):
+        scene = Scene(0, index, Sources(), height=32, width=32, kinds=["bowl", "strawberry"])
+        if len(scene.objects) < 2:
+            continue  # it rolled off the table
+        bowl, strawberry = scene.objects
+        radius = np.ptp(bowl.model.bounds(), axis=0)[0] / 2
+        offset = scene.data.xpos[strawberry.body] - scene.data.xpos[bowl.body]
+        is_in = np.hypot(offset[0], offset[1]) < radius and scene.data.xmat[bowl.body][8] > 0.9
+        assert (strawberry.support, strawberry.inside) == ((0, True) if is_in else (None, False)), index
+        assert bowl.support is None
+        answers.append(bool(is_in))
+    assert any(answers) and not all(answers)
 
 
 def test_grammar():
@@ -263,6 +279,7 @@ def test_grammar():
     assert grammar.with_article("red scissors", "scissors") == "red scissors"
     assert grammar.with_article("bread", "bread") == "bread"
     assert grammar.described("roll of tape", ["red"]) == "roll of red tape"
+    assert grammar.plural(grammar.described("pair of scissors", ["blue"])) == "pairs of blue scissors"
     assert grammar.listed(["a", "b", "c"]) == "a, b and c"
 
 
@@ -273,7 +290,7 @@ def test_shades_look_like_their_names():
     centres = np.array([lab[name].mean(axis=0) for name in COLOUR_NAMES])
     for index, name in enumerate(COLOUR_NAMES):
         nearest = np.linalg.norm(lab[name][:, None] - centres, axis=-1).argmin(axis=1)
-        assert (nearest == index).mean() > 0.93, name
+        assert (nearest == index).mean() > 0.85, name
 
 
 # --- objects
@@ -292,15 +309,16 @@ def test_every_kind_is_drawn_and_has_household_size():
             corners = part.mesh.vertices[part.mesh.faces]
             facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             along = np.sum(facing * part.mesh.normals[part.mesh.faces].mean(axis=1), axis=1)
-            assert (along > 0).mean() > 0.99, name
+            assert (along > -1e-15).all(), name
         place = np.array([spacing * (number % columns), spacing * (number // columns), 0.0])
         add_object(spec, model, name, place, np.array([1.0, 0.0, 0.0, 0.0]))
         bodies[name] = size
-    camera = look_at(np.array([1.75, 1.49, 9.0]), np.array([1.75, 1.5, 0.0]), np.radians(28))
+    height, fovy = 60.0, np.radians(4.3)  # so far away that the view is nearly parallel
+    camera = look_at(np.array([1.75, 1.4, height]), np.array([1.75, 1.5, 0.0]), fovy)
     added = spec.worldbody.add_camera()
-    added.pos, added.quat, added.fovy = camera.position, quaternion(camera.gl_rotation()), 28.0
+    added.pos, added.quat, added.fovy = camera.position, quaternion(camera.gl_rotation()), np.degrees(fovy)
     spec.visual.global_.offwidth = spec.visual.global_.offheight = 720
-    spec.visual.map.znear, spec.visual.map.zfar, spec.stat.extent = 0.1, 20.0, 1.0
+    spec.visual.map.znear, spec.visual.map.zfar, spec.stat.extent = 40.0, 80.0, 1.0
     compiled = spec.compile()
     data = mujoco.MjData(compiled)
     mujoco.mj_forward(compiled, data)
@@ -308,16 +326,18 @@ def test_every_kind_is_drawn_and_has_household_size():
         renderer.update(data)
         geoms, _ = renderer.geoms_and_depth()
     owner = np.where(geoms >= 0, compiled.geom_bodyid[geoms], 0)
-    metres_per_pixel = 2 * 9.0 * np.tan(np.radians(14)) / 720
+    metres_per_pixel = 2.0 * height * np.tan(fovy / 2.0) / 720
     for name, size in bodies.items():
         area = (owner == compiled.body(name).id).sum() * metres_per_pixel**2
-        assert 0.12 * size[0] * size[1] < area < 1.25 * size[0] * size[1], name
+        assert 0.12 * size[0] * size[1] < area < 1.15 * size[0] * size[1], name
 
 
 @pytest.mark.skipif(not SCANS.is_dir(), reason=f"no scanned objects at {SCANS}")
 def test_scans_have_their_names_splits_and_metres():
-    train, val = list_scans(SCANS, "train"), list_scans(SCANS, "val")
-    assert not {scan.path for scan in train} & {scan.path for scan in val}
+    train = list_scans(SCANS, "train")
+    assert len(train) == len(list(SCANS.glob("*.glb")))  # this folder's csv has no other split
+    with pytest.raises(ScanError, match="of split val"):
+        list_scans(SCANS, "val")
     can = next(scan for scan in train if scan.path.name == "ycb__002_master_chef_can.glb")
     model = load_scan(can)
     assert model.name == "coffee can"

@@ -39,7 +39,8 @@ CHECKPOINT = "checkpoint.safetensors"
 def compute_losses(network: nn.Module, batch: Batch, table: Tensor, alpha: float) -> dict[str, Tensor]:
     """Both losses and their sum L = L_G + alpha L_S for one batch; `table` (W, D) holds the words' embeddings."""
     output = network(batch.images, batch.valid)
-    temperature = getattr(network, "module", network).log_temperature.exp()
+    openseg: OpenSeg = getattr(network, "module", network)  # DistributedDataParallel wraps it
+    temperature = openseg.log_temperature.exp()
     segmentation = segmentation_loss(output["mask_logits"], batch.labels, batch.label_exists, batch.valid)
     grounding = grounding_loss(output["embeddings"], table[batch.words], batch.word_exists, temperature)
     return {"loss": grounding + alpha * segmentation, "segmentation": segmentation, "grounding": grounding}
@@ -103,7 +104,7 @@ def train(config: TrainConfig, out: Path) -> None:
     network = OpenSeg(config.model)
     if config.init:
         accelerator.print(f"{initialise(network, config.init)} tensors from {config.init}")
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
     optimizer = build_optimizer(network, config.optimizer)
     checkpoint = out / CHECKPOINT
     first_step = load_checkpoint(checkpoint, network, optimizer) if checkpoint.exists() else 0

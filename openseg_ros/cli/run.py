@@ -11,7 +11,8 @@ import typer
 
 from openseg_ros.share_directory import share_file
 
-FAST_DDS_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Fast DDS 2 (Humble, Jazzy) reads the first, Fast DDS 3 (Kilted and later) the second.
+FAST_DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 class ImageTransport(enum.Enum):
@@ -28,6 +29,7 @@ class LogLevel(enum.Enum):
     INFO = "info"
     WARN = "warn"
     ERROR = "error"
+    FATAL = "fatal"
 
 
 def run(
@@ -37,13 +39,9 @@ def run(
         Path | None, typer.Option(help="ROS 2 parameter file (YAML).", exists=True, dir_okay=False)
     ] = None,
     image: Annotated[str, typer.Option(help="Topic of the camera's images.")] = "image",
-    backend: Annotated[
-        str | None, typer.Option(help="Engine that runs the network: auto, openvino or torch.")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Engine that runs the network: auto, openvino or torch.")] = None,
     device: Annotated[str | None, typer.Option(help="Device of the engine: cpu, cuda:0.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Name of a shipped model, or a folder with one.")
-    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Name of a shipped model, or a folder with one.")] = None,
     image_transport: Annotated[
         ImageTransport | None, typer.Option(help="Subscribe to raw or to compressed images.")
     ] = None,
@@ -62,41 +60,38 @@ def run(
 
     Options that are not given leave the value of the parameter file, or else the node's default.
     """
-    use_large_shared_memory()
-    try:
-        from rclpy.parameter import Parameter
-
-        from openseg_ros.nodes.openseg_node import run_node
-    except ImportError as error:
-        typer.echo(f"openseg run needs ROS 2 (rclpy and our messages): {error}. See 'Installation' in the README.", err=True)
-        raise typer.Exit(1) from error
-
-    given: dict[str, object] = {
+    phrases = [phrase.strip() for phrase in (queries or "").split(";") if phrase.strip()]
+    given = {
         "backend": backend,
         "device": device,
         "weights": weights,
         "image_transport": image_transport.value if image_transport is not None else None,
-        "default_queries": queries.split(";") if queries is not None else None,
+        "default_queries": phrases or None,
         "overlay_rate_hz": None if overlay else 0.0,
         "use_sim_time": True if use_sim_time else None,
     }
-    parameters = [Parameter(key, value=value) for key, value in given.items() if value is not None]
+    use_large_shared_memory()
+    try:
+        from openseg_ros.nodes.openseg_node import run_node
+    except ImportError as error:
+        typer.echo(
+            f"openseg run needs ROS 2 (rclpy and our messages): {error}. See 'Installation' in the README.", err=True
+        )
+        raise typer.Exit(1) from error
+
     raise typer.Exit(
         run_node(
             ros_arguments(
                 namespace=namespace, name=name, params_file=params_file, image=image, log_level=log_level.value
             ),
-            parameters=parameters,
+            parameters={key: value for key, value in given.items() if value is not None},
             autostart=autostart,
         )
     )
 
 
 def ros_arguments(*, namespace: str, name: str, params_file: Path | None, image: str, log_level: str) -> list[str]:
-    """The command line for rclpy: remappings, parameter file and log level.
-
-    `openseg` names the logger of the node by default; with another name or namespace rclpy derives it from both.
-    """
+    """The command line for rclpy: remappings, parameter file and log level."""
     arguments = ["openseg", "--ros-args", "--remap", f"__node:={name}"]
     if namespace:
         arguments += ["--remap", f"__ns:=/{namespace.strip('/')}"]
@@ -111,4 +106,5 @@ def ros_arguments(*, namespace: str, name: str, params_file: Path | None, image:
 def use_large_shared_memory() -> None:
     """Give Fast DDS the profile with room for images, unless the user has chosen one (see the README)."""
     if not any(variable in os.environ for variable in FAST_DDS_PROFILE_VARIABLES):
-        os.environ[FAST_DDS_PROFILE_VARIABLES[0]] = str(share_file("config/fastdds_shm.xml"))
+        profile = str(share_file("config/fastdds_shm.xml"))
+        os.environ.update(dict.fromkeys(FAST_DDS_PROFILE_VARIABLES, profile))

@@ -35,15 +35,14 @@ class ResNet(nn.Module):
         super().__init__()
         block, depths, widths = RESNETS[name]
         self.channels = tuple(max(8, round(channels * width / 8) * 8) for channels in widths)
-        self.net = ResNetBackbone(
-            ResNetConfig(
-                embedding_size=max(8, round(64 * width / 8) * 8),
-                layer_type=block,
-                depths=list(depths),
-                hidden_sizes=list(self.channels),
-                out_features=["stage1", "stage2", "stage3", "stage4"],
-            )
+        config = ResNetConfig(
+            embedding_size=max(8, round(64 * width / 8) * 8),
+            layer_type=block,
+            depths=list(depths),
+            hidden_sizes=list(self.channels),
         )
+        config.out_features = ["stage1", "stage2", "stage3", "stage4"]
+        self.net = ResNetBackbone(config)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) to four maps (B, C_i, H / s, W / s) at strides 4, 8, 16, 32."""

@@ -24,6 +24,10 @@ class ModelConfig:
     position_embedding: Literal["grid", "factored"] = "grid"  # paper: learnable; factored = rows + columns, 80x smaller
     mask_logit_scale: float = 0.0  # factor on dot(q, F); 0 = 1/sqrt(D), else the sigmoid saturates at D=640
     mask_logit_bias: float = -2.0  # initial value of a learned bias: masks start small, as regions are
+    # Normalises pooled features over the regions of a batch before the projection. The paper starts from a backbone that
+    # is aligned with its text encoder; from random weights all regions start out nearly parallel, and the grounding
+    # loss does not leave its plateau for a long time.
+    region_norm: bool = False
     temperature: float = 0.07  # initial value of the learned tau of eq. 2; CLIP's and GroupViT's choice
 
     def __post_init__(self) -> None:

@@ -40,6 +40,7 @@ class OpenSeg(nn.Module):
         )
         self.mask_bias = nn.Parameter(torch.tensor(config.mask_logit_bias))
         self.mask_scale = config.mask_logit_scale or 1.0 / math.sqrt(dim)
+        self.region_norm: nn.Module = nn.BatchNorm1d(dim) if config.region_norm else nn.Identity()
         # Pooling is linear, so projecting N pooled vectors equals projecting h*w pixels, at a fraction of the cost.
         # The projection has no bias for that reason. At the paper's size D is the text dimension: no projection.
         self.projection: nn.Module = nn.Identity()
@@ -67,8 +68,9 @@ class OpenSeg(nn.Module):
         for block in self.attention:
             queries = block(queries, flat)
         mask_logits = torch.einsum("bnd,bdhw->bnhw", queries, mask_features) * self.mask_scale + self.mask_bias
-        embeddings = pool_regions(mask_logits, self.embedding_head(fused), valid)
-        return {"mask_logits": mask_logits, "embeddings": self.projection(embeddings)}
+        regions = pool_regions(mask_logits, self.embedding_head(fused), valid)
+        regions = self.region_norm(regions.transpose(1, 2)).transpose(1, 2)
+        return {"mask_logits": mask_logits, "embeddings": self.projection(regions)}
 
 
 def pool_regions(mask_logits: Tensor, features: Tensor, valid: Tensor) -> Tensor:

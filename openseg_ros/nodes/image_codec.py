@@ -73,9 +73,7 @@ def decode_image(message: Image) -> np.ndarray:
             f"encoding '{_shortened(message.encoding)}' is not supported; use one of {', '.join(COLOUR_ENCODINGS)}",
         )
     rows = _rows(message, bytes_per_pixel=layout.channels)
-    pixels = _unpadded(rows, message.width * layout.channels).reshape(
-        message.height, message.width, layout.channels
-    )
+    pixels = _unpadded(rows, message.width * layout.channels).reshape(message.height, message.width, layout.channels)
     return pixels if layout.to_rgb is None else cv2.cvtColor(pixels, layout.to_rgb)
 
 
@@ -113,7 +111,7 @@ def decode_compressed(message: CompressedImage) -> np.ndarray:
             f"format '{_shortened(message.format)}': the pixels must be one of {', '.join(COLOUR_ENCODINGS)}",
         )
     data = np.frombuffer(message.data, np.uint8)
-    width, height = _compressed_size(memoryview(data))
+    width, height = _compressed_size(data.tobytes())
     _check_size(width, height)
     rgb = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if rgb is None or rgb.shape[:2] != (height, width):
@@ -153,9 +151,7 @@ def encode_png(ids: np.ndarray, encoding: str, header: Header) -> CompressedImag
 
 def encode_jpeg(rgb: np.ndarray, header: Header) -> CompressedImage:
     """A JPEG of a (H, W, 3) uint8 RGB picture for people, with the format string of compressed_image_transport."""
-    _, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
     message.data = _byte_array(data)
     return message
@@ -163,7 +159,7 @@ def encode_jpeg(rgb: np.ndarray, header: Header) -> CompressedImage:
 
 def _byte_array(pixels: np.ndarray) -> array.array[int]:
     data = array.array("B")
-    data.frombytes(memoryview(pixels).cast("B") if pixels.size else b"")
+    data.frombytes(pixels.data.cast("B") if pixels.size else b"")
     return data
 
 
@@ -215,15 +211,15 @@ _JPEG_START_OF_SCAN = 0xDA
 _JPEG_END = b"\xff\xd9"
 
 
-def _compressed_size(data: memoryview) -> tuple[int, int]:
+def _compressed_size(data: bytes) -> tuple[int, int]:
     """(width, height) that the file's header announces; also checks that the file's end is there."""
     if data[:8] == _PNG_SIGNATURE:
-        if len(data) < 24 or b"IEND" not in bytes(data):
+        if len(data) < 24 or b"IEND" not in data:
             raise ImageError(ImageFault.SHORT_DATA, f"PNG data is cut off after {len(data)} bytes")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
     if data[:2] == b"\xff\xd8":
-        return _jpeg_size(bytes(data))
+        return _jpeg_size(data)
     raise ImageError(ImageFault.ENCODING, "compressed data is neither JPEG nor PNG")
 
 

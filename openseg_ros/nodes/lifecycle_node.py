@@ -37,8 +37,10 @@ from openseg_ros.nodes.parameters import NodeParameters, ParameterTable
 from openseg_ros.nodes.qos import camera_qos, overridable, query_qos, state_qos
 from openseg_ros.nodes.query_worker import QueryReport, QueryStatus, QueryWorker
 from openseg_ros.nodes.result_publisher import ResultPublisher
+from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.segmenter import Segmenter
 from openseg_ros.srv import SetQuery
+from openseg_ros.text.vocabulary import Query
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -61,7 +63,7 @@ class OpensegNode(LifecycleNode):
         )
         self._version = -1  # last vocabulary version that was in use; none is used twice in one process
         # From configure to cleanup:
-        self._parameters: NodeParameters
+        self._values: NodeParameters
         self._model: LoadedModel | None = None
         self._segmenter: Segmenter
         self._queries: QueryWorker | None = None
@@ -98,7 +100,7 @@ class OpensegNode(LifecycleNode):
         return super().on_configure(state)
 
     def _configure(self) -> None:
-        self._parameters = parameters = self._table.read()
+        self._values = parameters = self._table.read()
         self._model = model = load_model(parameters)
         self._segmenter = model.segmenter(parameters)
         self._results = ResultPublisher(self, model.weights.embedding_space, self._incompatible_qos)
@@ -107,7 +109,7 @@ class OpensegNode(LifecycleNode):
         )
         self._queries = QueryWorker(
             model.encoder,
-            background=parameters.background_queries,
+            background=[Query(phrase, background=True) for phrase in parameters.background_queries],
             first_version=self._version + 1,
             announce=self._announce,
         )
@@ -129,13 +131,13 @@ class OpensegNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the inputs."""
-        if self._parameters.image_transport == "compressed":
+        if self._values.image_transport == "compressed":
             self._subscribe(CompressedImage, "image/compressed", self._on_image, camera_qos())
         else:
             self._subscribe(Image, "image", self._on_image, camera_qos())
         self._subscribe(String, "~/query", self._on_query, query_qos())
         self._subscribe(QueryArray, "~/query_array", self._on_query_array, query_qos())
-        self._frames.set_max_rate(self._parameters.max_rate_hz)
+        self._frames.set_max_rate(self._values.max_rate_hz)
         self._frames.start()
         return super().on_activate(state)
 
@@ -201,8 +203,8 @@ class OpensegNode(LifecycleNode):
 
     def _process(self, frame: Frame) -> None:
         """Turn one image into one set of outputs. Runs in the frame thread."""
-        assert self._results is not None and self._queries is not None
-        parameters, segmenter = self._parameters, self._segmenter
+        assert self._results is not None and self._queries is not None and self._model is not None
+        parameters, segmenter, model = self._values, self._segmenter, self._model
         header: Header = frame.message.header
         age = self._age(header)
         if parameters.max_image_age_s > 0.0 and age is not None and age > parameters.max_image_age_s:
@@ -219,11 +221,11 @@ class OpensegNode(LifecycleNode):
             return
         vocabulary = self._queries.vocabulary  # the snapshot that every output of this image is scored with
         try:
-            segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary)
-        except Exception as error:
+            proposals = segmenter.propose(rgb)
+        except EngineError as error:  # silence would mean dead, so there is an answer that says "degraded"
             self._processing_failed(error)
-            self._results.publish_degraded(rgb.shape[:2], vocabulary, header)
-            return
+            proposals = model.no_proposals(rgb.shape[:2])
+        segmentation = segmenter.segment(proposals, vocabulary)
         self._results.publish_results(segmentation, header, parameters)
         self._statistics.image_processed(self._age(header))
         self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
@@ -281,9 +283,9 @@ class OpensegNode(LifecycleNode):
         """Take changed values over from the next image on."""
         if self._model is None:
             return
-        self._parameters = self._table.read()
-        self._segmenter = self._model.segmenter(self._parameters)
-        self._frames.set_max_rate(self._parameters.max_rate_hz)
+        self._values = self._table.read()
+        self._segmenter = self._model.segmenter(self._values)
+        self._frames.set_max_rate(self._values.max_rate_hz)
 
     def _incompatible_qos(self, topic: str) -> Callable[[Any], None]:
         def count(event: Any) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.runtime.engine import Engine, create_engine
 from openseg_ros.runtime.weights import Weights, load_weights
+from openseg_ros.segmenter.letterbox import Letterbox
+from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.text_encoder import TextEncoder, load_text_encoder
 
@@ -31,8 +33,24 @@ class LoadedModel:
             max_relative_area=parameters.max_relative_area,
             nms_iou=parameters.nms_iou,
         )
-        return Segmenter(
-            engine=self.engine, calibration=self.weights.description.calibration, settings=settings
+        return Segmenter(engine=self.engine, calibration=self.weights.description.calibration, settings=settings)
+
+    def no_proposals(self, image_size: tuple[int, int]) -> Proposals:
+        """What stands for the network's answer where its run failed: nothing, marked as degraded.
+
+        Args:
+            image_size: (H, W) camera pixels.
+        """
+        letterbox = Letterbox(image_size, self.engine.input_size, self.engine.stride)
+        nothing = np.zeros((0, *letterbox.grid_size), np.float32)
+        return Proposals(
+            letterbox=letterbox,
+            mask_logits=nothing,
+            soft_masks=nothing,
+            embeddings=np.zeros((0, self.weights.description.model.embedding_dim), np.float32),
+            mask_quality=np.zeros(0, np.float32),
+            overlap=np.zeros((0, 0), np.float32),
+            degraded=True,
         )
 
 
@@ -45,9 +63,7 @@ def load_model(parameters: NodeParameters) -> LoadedModel:
         TextEncoderError: the text encoder of the weights cannot be loaded.
     """
     weights = load_weights(parameters.weights)
-    engine = create_engine(
-        weights, parameters.backend, precision=parameters.precision, device=parameters.device
-    )
+    engine = create_engine(weights, parameters.backend, precision=parameters.precision, device=parameters.device)
     model = LoadedModel(weights, engine, load_text_encoder(weights.description.text_encoder))
     # The first runs allocate memory and are slower; the first camera image should not pay for that.
     grey = np.full((480, 640, 3), 128, np.uint8)

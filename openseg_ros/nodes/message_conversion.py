@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import array
+
+import numpy as np
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point
+from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from openseg_ros.msg import Query as QueryMessage
-from openseg_ros.msg import QueryArray, QueryState
+from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
+from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.query_worker import QueryReport
+from openseg_ros.segmenter.segmentation import Regions, Segmentation
 from openseg_ros.text.vocabulary import Query
 
 NO_POSITION = float("nan")  # without depth
@@ -48,3 +55,72 @@ def query_state_message(report: QueryReport, stamp: Time, text_encoder: str) -> 
         message=report.message,
         text_encoder=text_encoder,
     )
+
+
+def region_array_message(
+    segmentation: Segmentation, header: Header, *, embedding_space: str, embeddings: str, masks: bool
+) -> RegionArray:
+    """The regions of one image.
+
+    Args:
+        segmentation: the answer for the image.
+        header: of the processed image, used as it is.
+        embedding_space: name of the space of the embeddings.
+        embeddings: the parameter publish_embeddings: "off", "matched" or "all".
+        masks: the parameter publish_region_masks.
+    """
+    regions = [segmentation.regions]
+    if embeddings == "all":
+        regions.append(segmentation.unmatched)
+    target = segmentation.vocabulary.target
+    message = RegionArray(
+        header=header,
+        height=segmentation.height,
+        width=segmentation.width,
+        vocabulary_version=segmentation.vocabulary.version,
+        query="" if target is None else segmentation.vocabulary.queries[target].text,
+        status=int(segmentation.status),
+        embedding_space=embedding_space,
+        regions=[region for part in regions for region in _region_messages(part)],
+    )
+    if masks:
+        crops = segmentation.region_masks()
+        if embeddings == "all":
+            crops = crops + segmentation.unmatched_masks()
+        for region, crop in zip(message.regions, crops, strict=True):
+            region.mask = encode_image(crop, "mono8", header)
+    if embeddings != "off":
+        vectors = np.concatenate([part.embeddings for part in regions]).astype(np.float32, copy=False)
+        message.embedding_dim = vectors.shape[1]
+        flat = array.array("f")  # rclpy takes it as it is; a list would be checked number by number
+        flat.frombytes(vectors.tobytes())
+        message.embeddings = flat
+    return message
+
+
+def _region_messages(regions: Regions) -> list[Region]:
+    rows = zip(
+        regions.id.tolist(),
+        regions.label.tolist(),
+        regions.phrase,
+        regions.score.tolist(),
+        regions.margin.tolist(),
+        regions.mask_quality.tolist(),
+        regions.roi.tolist(),
+        regions.area.tolist(),
+        strict=True,
+    )
+    return [
+        Region(
+            id=number,
+            label=label,
+            phrase=phrase,
+            score=score,
+            margin=margin,
+            mask_quality=quality,
+            roi=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
+            area=area,
+            centroid=Point(x=NO_POSITION, y=NO_POSITION, z=NO_POSITION),
+        )
+        for number, label, phrase, score, margin, quality, (x, y, width, height), area in rows
+    ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Mapping, Sequence
+from types import FrameType, MappingProxyType
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -14,6 +14,8 @@ from rclpy.parameter import Parameter
 
 from openseg_ros.nodes.lifecycle_node import OpensegNode
 
+ParameterValue = bool | int | float | str | list[str]
+
 
 def main() -> int:
     """Run the node with the ROS arguments of the command line, for `ros2 run` and launch files."""
@@ -21,7 +23,10 @@ def main() -> int:
 
 
 def run_node(
-    arguments: Sequence[str], *, parameters: Sequence[Parameter] = (), autostart: bool = False
+    arguments: Sequence[str],
+    *,
+    parameters: Mapping[str, ParameterValue] = MappingProxyType({}),
+    autostart: bool = False,
 ) -> int:
     """Run until Ctrl-C, SIGTERM or the end of the ROS context; the process's exit code, 0 for these.
 
@@ -34,18 +39,24 @@ def run_node(
     # raise KeyboardInterrupt besides, anywhere, for example within the import of a library while configuring.
     signal.signal(signal.SIGINT, _let_rclpy_end)
     rclpy.init(args=list(arguments))
-    node = OpensegNode(parameter_overrides=list(parameters))
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    node = OpensegNode(parameter_overrides=overrides)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    if autostart:
+        executor.create_task(_bring_up, node)
     try:
-        if autostart and node.trigger_configure() is TransitionCallbackReturn.SUCCESS:
-            node.trigger_activate()
         _spin(executor, node)
     finally:
         executor.remove_node(node)
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _bring_up(node: OpensegNode) -> None:
+    if node.trigger_configure() is TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()
 
 
 def _let_rclpy_end(number: int, frame: FrameType | None) -> None:

@@ -76,11 +76,14 @@ class QueryWorker:
         Raises:
             QueryError: a background query cannot be used.
         """
+        vocabulary = build_vocabulary(background, encoder, first_version)
+        if vocabulary.rejected:
+            raise QueryError("background_queries: " + "; ".join(vocabulary.rejected))
+        self.vocabulary = vocabulary
         self._encoder = encoder
         self._background = tuple(background)
         self._asked: tuple[Query, ...] = ()
         self._announce = announce
-        self.vocabulary = build_vocabulary(self._background, encoder, first_version)
         self._requests: queue.Queue[_Request | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
 
@@ -151,15 +154,23 @@ class QueryWorker:
         if request.text is not None:
             parsed = parse_query_text(request.text)
             queries, message = parsed.queries, parsed.message
+            if not queries:
+                raise QueryError("the text is empty; to look for nothing, replace the queries by an empty QueryArray")
         phrases = tuple(query.text for query in queries)
         self._announce(QueryReport(QueryStatus.ENCODING, self.vocabulary, phrases, (), message))
         asked = queries if request.replace else (*self._asked, *queries)
-        named = {query.text.casefold() for query in asked}
-        background = (query for query in self._background if query.text.casefold() not in named)
-        vocabulary = build_vocabulary((*asked, *background), self._encoder, self.vocabulary.version + 1)
-        self._asked = asked
+        vocabulary = build_vocabulary((*asked, *self._background), self._encoder, self.vocabulary.version + 1)
+        names = {name.casefold() for query in vocabulary.queries for name in (query.text, *query.aliases)}
+        accepted = tuple(phrase for phrase in phrases if " ".join(phrase.split()).casefold() in names)
+        if phrases and not accepted:
+            raise QueryError("no query can be used: " + "; ".join(vocabulary.rejected))
+        self._asked = tuple(query for query in vocabulary.queries if not self._is_parameter(query))
         status = QueryStatus.ACTIVE if vocabulary.num_labels else QueryStatus.IDLE
-        return QueryReport(status, vocabulary, phrases, vocabulary.rejected, message)
+        return QueryReport(status, vocabulary, accepted, vocabulary.rejected, message)
+
+    def _is_parameter(self, query: Query) -> bool:
+        """Whether `query` stands in the vocabulary because of the parameter background_queries only."""
+        return query.background and any(query.text.casefold() == own.text.casefold() for own in self._background)
 
     def _refusal(self, message: str) -> QueryReport:
         return QueryReport(QueryStatus.REJECTED, self.vocabulary, message=message)

@@ -28,9 +28,7 @@ _ID_ENCODINGS = {np.dtype(np.uint8): "mono8", np.dtype(np.uint16): "16UC1"}
 class ResultPublisher:
     """Owns the publishers of the per-image outputs."""
 
-    def __init__(
-        self, node: LifecycleNode, embedding_space: str, incompatible_qos: Callable[[str], Any]
-    ) -> None:
+    def __init__(self, node: LifecycleNode, embedding_space: str, incompatible_qos: Callable[[str], Any]) -> None:
         """Create the publishers; `incompatible_qos(topic)` makes the callback for a peer that cannot connect."""
         self._node = node
         self._embedding_space = embedding_space

@@ -48,7 +48,7 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
     logits, embeddings = np.ascontiguousarray(logits[usable], np.float32), embeddings[usable]
     with np.errstate(over="ignore"):  # exp(-x) of a very negative logit is inf, and the sigmoid rightly 0
         soft_masks = 1 / (1 + np.exp(-logits))
-    masks = logits.reshape(len(logits), -1) > 0
+    masks = logits.reshape(len(logits), logits.shape[1] * logits.shape[2]) > 0
     cells = np.count_nonzero(masks, axis=1)
     # Mean certainty inside the mask, as MaskFormer's ensemble weighs it: needs no words.
     quality = np.einsum("nc,nc->n", soft_masks.reshape(masks.shape), masks, dtype=np.float32) / cells
@@ -87,9 +87,9 @@ def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:
         (M,) bool, True for the regions that stay.
     """
     suppresses = np.triu(iou > limit, k=1)
-    kept = np.ones(len(iou), bool)
+    kept: np.ndarray = np.ones(len(iou), bool)
     while True:
-        settled = ~(suppresses & kept[:, None]).any(0)
+        settled = np.logical_not(np.any(suppresses & kept[:, None], axis=0))
         if np.array_equal(settled, kept):
             return kept
         kept = settled

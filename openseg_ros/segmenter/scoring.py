@@ -60,11 +60,9 @@ def score_regions(
     order = np.lexsort((-score, ~best_of_a_query))[: settings.max_regions]
     order = order[np.argsort(-score[order], kind="stable")]
 
-    boxes, masks = camera_masks(proposals, candidates[order])
-    # Where the camera has fewer pixels than the grid has cells, a mask can fall between the pixels.
-    seen = boxes[:, 2] > 0
-    order, boxes = order[seen], boxes[seen]
-    reported = candidates[order]
+    reported, boxes, masks = camera_masks(proposals, candidates[order])
+    kept = np.isin(candidates[order], reported)
+    order = order[kept]
     others = probability[reported].copy()
     others[np.arange(len(order)), labelled[order]] = 0
     visible = np.zeros(len(proposals), bool)
@@ -75,21 +73,22 @@ def score_regions(
         passes=passes & visible[:, None],
         reported=reported,
         boxes=boxes,
-        masks=tuple(mask for mask, keep in zip(masks, seen, strict=True) if keep),
+        masks=masks,
         labelled=labelled[order],
         margin=score[order] - others.max(1, initial=0.0),
     )
 
 
-def answer(proposals: Proposals, scores: Scores, query: int, margin_threshold: float) -> tuple[Status, int | None]:
-    """Whether a query is found, and its best proposal.
+def best_answer(proposals: Proposals, scores: Scores, query: int, margin_threshold: float) -> tuple[Status, int]:
+    """The best proposal for a query that some region passes, and whether it is the only good one.
 
     A second region whose score is within `margin_threshold` of the best makes the answer AMBIGUOUS, unless it lies
     mostly on the best one: then both are views of one object, and choosing either is right.
+
+    Returns:
+        OK or AMBIGUOUS, and the proposal's index.
     """
     passing = np.flatnonzero(scores.passes[:, query])
-    if not passing.size:
-        return Status.NOT_FOUND, None
     probability = scores.probability[passing, query]
     best = int(passing[probability.argmax()])
     elsewhere = proposals.overlap[best, passing] <= SAME_OBJECT_OVERLAP
@@ -97,21 +96,24 @@ def answer(proposals: Proposals, scores: Scores, query: int, margin_threshold: f
     return (Status.AMBIGUOUS if probability.max() - rival < margin_threshold else Status.OK), best
 
 
-def camera_masks(proposals: Proposals, chosen: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def camera_masks(proposals: Proposals, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """Binarise masks at the camera's resolution.
 
-    This goes region by region, over reported regions only and each on its own box. One array of all regions at full
+    This goes region by region, over the chosen ones only and each on its own box. One array of all regions at full
     resolution would be simpler and cost megabytes per region (peers' fault: 92 MB for 100 masks at 720p).
 
+    Args:
+        proposals: the regions of the image.
+        chosen: (C,) indices.
+
     Returns:
-        (R, 4) int tight boxes x y width height, all 0 for a mask without a pixel; R masks (height, width) bool.
+        (R,) those of `chosen` that have a pixel: where the camera has fewer pixels than the grid has cells, a mask can
+        fall between them; (R, 4) int64 tight boxes x y width height; R masks (height, width) bool.
     """
-    boxes, masks = np.zeros((len(chosen), 4), np.int64), []
-    for row, index in enumerate(chosen):
-        box, mask = _camera_mask(proposals.letterbox, proposals.mask_logits[index])
-        boxes[row] = box
-        masks.append(mask)
-    return boxes, masks
+    found = [_camera_mask(proposals.letterbox, proposals.mask_logits[index]) for index in chosen]
+    seen = [row for row, (_, mask) in enumerate(found) if mask.size]
+    boxes = np.array([found[row][0] for row in seen], np.int64).reshape(-1, 4)
+    return chosen[seen], boxes, tuple(found[row][1] for row in seen)
 
 
 def _camera_mask(letterbox: Letterbox, logits: np.ndarray) -> tuple[tuple[int, int, int, int], np.ndarray]:
@@ -134,7 +136,9 @@ def _probabilities(embeddings: np.ndarray, vocabulary: Vocabulary, calibration: 
             f"{embeddings.shape[1]}: they come from different text encoders"
         )
     cosine = embeddings @ vocabulary.embeddings.T
-    best_name = np.maximum.reduceat(cosine, np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries))), axis=1)
+    best_name = np.maximum.reduceat(
+        cosine, np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries))), axis=1
+    )
     with np.errstate(over="ignore"):
         probability: np.ndarray = 1 / (1 + np.exp(-(calibration.scale * best_name + calibration.bias)))
     return probability.astype(np.float32, copy=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from openseg_ros.segmenter.proposals import Proposals
-from openseg_ros.segmenter.scoring import Scores, Status, answer
+from openseg_ros.segmenter.scoring import Scores, Status, best_answer, camera_masks
 from openseg_ros.segmenter.settings import SegmenterSettings
 from openseg_ros.text.vocabulary import Vocabulary
 
@@ -62,24 +63,49 @@ class Segmentation:
     def regions(self) -> Regions:
         """The reported regions."""
         scores = self._scores
-        labels = np.array(self.vocabulary.labels, np.uint16)
-        return Regions(
-            id=np.arange(1, len(scores.reported) + 1, dtype=np.uint16),
-            label=labels[scores.labelled] if len(labels) else np.zeros(0, np.uint16),
+        labels = np.array((*self.vocabulary.labels, 0), np.uint16)  # the 0 keeps the type without queries
+        return self._describe(
+            scores.reported,
+            scores.boxes,
+            scores.masks,
+            first_id=1,
+            label=labels[scores.labelled],
             phrase=tuple(self.vocabulary.queries[query].text for query in scores.labelled),
             score=scores.probability[scores.reported, scores.labelled],
             margin=scores.margin,
-            mask_quality=self._proposals.mask_quality[scores.reported],
-            roi=scores.boxes,
-            area=np.array([np.count_nonzero(mask) for mask in scores.masks], np.int64),
-            embeddings=self._proposals.embeddings[scores.reported],
+        )
+
+    @cached_property
+    def unmatched(self) -> Regions:
+        """Proposals that answer no query, for those who compare embeddings themselves: label 0, phrase "", margin 0.
+
+        Best mask quality first, ids after those of `regions`, which they never share in `instances`. The score is the
+        best for any query looked for, 0 without one. `max_regions` bounds both together.
+        """
+        chosen, boxes, masks = self._unmatched
+        asked = np.array([not query.background for query in self.vocabulary.queries], bool)
+        return self._describe(
+            chosen,
+            boxes,
+            masks,
+            first_id=len(self._scores.reported) + 1,
+            label=np.zeros(len(chosen), np.uint16),
+            phrase=("",) * len(chosen),
+            score=self._scores.probability[chosen][:, asked].max(1, initial=0.0),
+            margin=np.zeros(len(chosen), np.float32),
         )
 
     @cached_property
     def query_results(self) -> tuple[QueryResult, ...]:
         """One result per query that is not background, in order."""
+        found = np.any(self._scores.passes, axis=0)
+        highest = self._scores.probability.max(0, initial=0.0)
         return tuple(
-            self._result(index) for index, query in enumerate(self.vocabulary.queries) if not query.background
+            self._found(index)
+            if found[index]
+            else QueryResult(query.text, Status.NOT_FOUND, None, float(highest[index]))
+            for index, query in enumerate(self.vocabulary.queries)
+            if not query.background
         )
 
     @cached_property
@@ -131,6 +157,8 @@ class Segmentation:
 
         0 where no query reaches its threshold and where no region lies.
         """
+        if not self.vocabulary.num_labels:
+            return np.zeros((self.height, self.width), np.uint8)
         winner, share = self._winners
         confidence = np.rint(share * 255).astype(np.uint8)
         confidence[(winner == 0) | ~self._covered] = 0
@@ -151,22 +179,52 @@ class Segmentation:
         target = np.zeros((self.height, self.width), np.uint8)
         if self.target_region is not None:
             x, y, width, height = self._scores.boxes[self.target_region - 1]
-            target[y : y + height, x : x + width] = self.region_masks()[self.target_region - 1]
+            target[y : y + height, x : x + width][self._scores.masks[self.target_region - 1]] = 255
         return target
 
     def region_masks(self) -> list[np.ndarray]:
         """Per reported region its mask, cropped to its roi: (height, width) uint8, 0 or 255."""
         return [mask.astype(np.uint8) * 255 for mask in self._scores.masks]
 
-    def _result(self, query: int) -> QueryResult:
-        status, proposal = answer(self._proposals, self._scores, query, self._settings.margin_threshold)
-        probability = self._scores.probability[:, query]
-        if proposal is None:
-            return QueryResult(
-                self.vocabulary.queries[query].text, status, None, float(probability.max(initial=0.0))
-            )
+    def unmatched_masks(self) -> list[np.ndarray]:
+        """Like `region_masks`, for `unmatched`."""
+        return [mask.astype(np.uint8) * 255 for mask in self._unmatched[2]]
+
+    @cached_property
+    def _unmatched(self) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """Proposals that are not reported, with their boxes and masks as in `Scores`."""
+        others = np.setdiff1d(np.arange(len(self._proposals)), self._scores.reported)
+        return camera_masks(self._proposals, others[: self._settings.max_regions - len(self._scores.reported)])
+
+    def _describe(
+        self,
+        chosen: np.ndarray,
+        boxes: np.ndarray,
+        masks: tuple[np.ndarray, ...],
+        *,
+        first_id: int,
+        label: np.ndarray,
+        phrase: tuple[str, ...],
+        score: np.ndarray,
+        margin: np.ndarray,
+    ) -> Regions:
+        return Regions(
+            id=np.arange(first_id, first_id + len(chosen), dtype=np.uint16),
+            label=label,
+            phrase=phrase,
+            score=score,
+            margin=margin,
+            mask_quality=self._proposals.mask_quality[chosen],
+            roi=boxes,
+            area=np.array([np.count_nonzero(mask) for mask in masks], np.int64),
+            embeddings=self._proposals.embeddings[chosen],
+        )
+
+    def _found(self, query: int) -> QueryResult:
+        status, proposal = best_answer(self._proposals, self._scores, query, self._settings.margin_threshold)
         region = int(np.flatnonzero(self._scores.reported == proposal)[0]) + 1
-        return QueryResult(self.vocabulary.queries[query].text, status, region, float(probability[proposal]))
+        score = float(self._scores.probability[proposal, query])
+        return QueryResult(self.vocabulary.queries[query].text, status, region, score)
 
     @cached_property
     def _covered(self) -> np.ndarray:
@@ -191,13 +249,17 @@ class Segmentation:
         possible = np.flatnonzero(scores.probability.max(0, initial=0.0) >= floor)
         if not len(proposals) or not possible.size:
             return winner, best
+        covered = (proposals.mask_logits.max(0) > 0).astype(np.uint8)
+        # A covered pixel lies between cells of which one is covered, so no other cells but these and their neighbours
+        # matter; far from every mask the shares are ratios of tiny numbers.
+        near = cv2.dilate(covered, np.ones((3, 3), np.uint8)) > 0
         soft = proposals.soft_masks.reshape(len(proposals), -1)
         share = scores.probability[:, possible].T @ soft
         share /= np.maximum(soft.sum(0), EPSILON)
-        wins = np.bincount(share.argmax(0)[share.max(0) >= floor], minlength=len(possible)) > 0
+        wins = np.bincount(share.argmax(0)[near.ravel() & (share.max(0) >= floor)], minlength=len(possible)) > 0
         for query, row in zip(possible[wins], share[wins], strict=True):
-            grid = row.reshape(proposals.soft_masks.shape[1:])
-            x, y, width, height = proposals.letterbox.box_of(grid >= floor)
+            grid = row.reshape(near.shape)
+            x, y, width, height = proposals.letterbox.box_of(near & (grid >= floor))
             here = np.s_[y : y + height, x : x + width]
             value = proposals.letterbox.upsample(grid, (x, y, width, height))
             better = value > best[here]

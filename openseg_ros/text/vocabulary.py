@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ import numpy as np
 from openseg_ros.text.text_encoder import TextEncoder
 
 MAX_PHRASE_CHARACTERS = 200
-MAX_QUERIES = 1000
+MAX_QUERIES = 1000  # looked for; and as many background queries
 MAX_ALIASES = 32  # per query; with MAX_QUERIES it bounds what one message can make the encoder do
 MAX_UINT8_LABELS = 254  # 255 is the unlabelled pixel of a uint8 mask
 SHOWN_CHARACTERS = 40  # of a phrase in a message
@@ -86,8 +87,9 @@ def build_vocabulary(queries: Sequence[Query], encoder: TextEncoder, version: in
     Raises:
         QueryError: more than 1000 queries, or queries are looked for but not one of them can be used.
     """
-    if len(queries) > MAX_QUERIES:
-        raise QueryError(f"{len(queries)} queries are too many; at most {MAX_QUERIES} are possible")
+    for kind, count in Counter("background queries" if query.background else "queries" for query in queries).items():
+        if count > MAX_QUERIES:
+            raise QueryError(f"{count} {kind} are too many; at most {MAX_QUERIES} are possible")
     rejected: list[str] = []
     clean = [query for query in (_clean(query, rejected) for query in queries) if query is not None]
     merged = _merge(clean)
@@ -173,7 +175,9 @@ def _fault(text: str) -> str | None:
     if len(text) > MAX_PHRASE_CHARACTERS:
         return f"it has {len(text)} characters; at most {MAX_PHRASE_CHARACTERS} are possible"
     # Letters and digits of any script, and symbols such as emoji.
-    if not any(unicodedata.category(character)[0] in "LN" or unicodedata.category(character) == "So" for character in text):
+    if not any(
+        unicodedata.category(character)[0] in "LN" or unicodedata.category(character) == "So" for character in text
+    ):
         return "it has no letter or digit"
     return None
 

@@ -19,12 +19,12 @@ import pytest
 pytest.importorskip("rclpy", reason="these tests need the ROS 2 wheels: make setup")
 pytest.importorskip("openseg_ros.msg", reason="these tests need the compiled messages: make setup")
 
-from openseg_ros.cli.run import use_large_shared_memory  # noqa: E402
+from openseg_ros.cli.run import use_large_shared_memory
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 use_large_shared_memory()  # the sender's segment counts, and the test sends the images
 
-from ros_peer import NodeProcess, Peer, picture  # noqa: E402
+from ros.ros_peer import NodeProcess, Peer, picture  # noqa: E402
 
 RUN = "import typer; from openseg_ros.cli.run import run; typer.run(run)"
 
@@ -54,7 +54,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attention_blocks=1,
         head_convs=1,
         position_embedding="factored",
-        mask_logit_scale=1.0,
+        mask_logit_scale=6.0,
         mask_logit_bias=0.0,
     )
     network = OpenSeg(config).eval()
@@ -76,7 +76,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def domain() -> Iterator[int]:
     """A ROS domain that no other test process on this machine uses, guarded by a lock file."""
     for number in range(20, 100):
-        stream = open(Path(tempfile.gettempdir()) / f"openseg_test_domain_{number}.lock", "w")
+        stream = open(Path(tempfile.gettempdir()) / f"openseg_test_domain_{number}.lock", "w")  # noqa: SIM115
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

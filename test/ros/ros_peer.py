@@ -23,12 +23,10 @@ from std_msgs.msg import Header, String
 from openseg_ros.msg import QueryState
 from openseg_ros.nodes.image_codec import encode_image
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0  # a loaded machine needs half a minute to import torch
 ANSWER_TIMEOUT_S = 15.0
 
-BEST_EFFORT = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
+BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -130,7 +128,7 @@ class Peer:
         """The answer of a service."""
         client = self.node.create_client(service_type, name)
         try:
-            wait_until(client.service_is_ready, f"service {name}")
+            wait_until(client.service_is_ready, f"service {name}", START_TIMEOUT_S)
             future = client.call_async(request)
             wait_until(future.done, f"answer of {name}", timeout)
             return future.result()

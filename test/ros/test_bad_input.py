@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_peer import LATCHED, NodeProcess, Peer, Recorder, ask, picture, wait_until, wait_until_active
+from ros.ros_peer import LATCHED, NodeProcess, Peer, Recorder, ask, picture, wait_until, wait_until_active
 from sensor_msgs.msg import Image
 
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_peer import NodeProcess, Peer, Recorder, picture, wait_until, wait_until_active
+from ros.ros_peer import NodeProcess, Peer, Recorder, picture, wait_until, wait_until_active
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header

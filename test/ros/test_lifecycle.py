@@ -10,7 +10,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from ros_peer import (
+from ros.ros_peer import (
     LATCHED,
     START_TIMEOUT_S,
     NodeProcess,
@@ -149,9 +149,7 @@ def test_absurd_start_values_are_refused_with_reasons(
     peer.destroy_subscriptions()
 
 
-def test_bad_default_queries_are_a_configuration_error(
-    start_node: StartNode, options: list[str], peer: Peer
-) -> None:
+def test_bad_default_queries_are_a_configuration_error(start_node: StartNode, options: list[str], peer: Peer) -> None:
     node = start_node(*options, "--queries", "cup;" + "x" * 300)
     diagnostics = peer.record(DiagnosticArray, "/diagnostics")
     wait_until(lambda: "default_queries" in peer.status(diagnostics).get("last_error", ""), "the reason", 60.0)
@@ -161,9 +159,7 @@ def test_bad_default_queries_are_a_configuration_error(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_an_active_node_cleanly(
-    start_node: StartNode, options: list[str], peer: Peer, number: int
-) -> None:
+def test_signals_end_an_active_node_cleanly(start_node: StartNode, options: list[str], peer: Peer, number: int) -> None:
     node = start_node(*options, "--queries", "cup")
     wait_until_active(peer, node)
     camera = peer.publisher(Image, "/image")
@@ -190,9 +186,7 @@ def graph(peer: Peer) -> list[str]:
     return [f"{namespace.rstrip('/')}/{name}" for name, namespace in peer.node.get_node_names_and_namespaces()]
 
 
-def test_namespace_name_and_remapping(
-    start_node: StartNode, options: list[str], domain: int, peer: Peer
-) -> None:
+def test_namespace_name_and_remapping(start_node: StartNode, options: list[str], domain: int, peer: Peer) -> None:
     node = start_node(
         *options, "--namespace", "arm", "--name", "eye", "--image", "/camera/color/image_raw", "--no-overlay"
     )

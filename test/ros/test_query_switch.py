@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from ros_peer import (
+from ros.ros_peer import (
     BEST_EFFORT,
     LATCHED,
     NodeProcess,

@@ -103,9 +103,10 @@ def read_pixels(record: Record) -> tuple[np.ndarray, np.ndarray]:
     """
     image = cv2.imread(str(record.image_file), cv2.IMREAD_COLOR_RGB)
     panoptic = cv2.imread(str(record.panoptic_file), cv2.IMREAD_COLOR_RGB)
-    for file, pixels in ((record.image_file, image), (record.panoptic_file, panoptic)):
-        if pixels is None:
-            raise DatasetError(f"{file} is missing or not an image")
+    if image is None:
+        raise DatasetError(f"{record.image_file} is missing or not an image")
+    if panoptic is None:
+        raise DatasetError(f"{record.panoptic_file} is missing or not an image")
     if image.shape != panoptic.shape:
         raise DatasetError(f"{record.image_file} is {image.shape[:2]}, its panoptic image {panoptic.shape[:2]}")
     return image, panoptic.astype(np.int32) @ np.array([1, 256, 65536], np.int32)

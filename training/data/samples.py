@@ -65,7 +65,7 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         """Number of images."""
         return len(self.records)
 
-    def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:  # type: ignore[override]
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:
         """The sample of record `index[0]`, all randomness from `index[1]`."""
         record_index, seed = index
         random = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def extract_words(caption: str, rule: WordRule) -> list[str]:
 
 
 def _phrases_of(run: list[tuple[str, bool]]) -> list[str]:
-    """Noun phrases of one run: all of it up to its last noun, and its compound noun ("yellow rubber duck", "rubber duck")."""
+    """Noun phrases of one run: all of it up to its last noun ("yellow rubber duck"), and its compound noun alone."""
     while run and not run[-1][1]:
         run = run[:-1]
     first_noun = next((index for index, (_, noun) in enumerate(run) if noun), 0)

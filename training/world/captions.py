@@ -45,11 +45,12 @@ def _groups(things: Sequence[Segment], rng: Rng) -> list[str]:
         by_name.setdefault(thing.name, []).append(thing)
     phrases: list[str] = []
     for group in by_name.values():
-        noun = group[0].nouns[0]
-        if len(group) > 1 and grammar.is_countable(noun) and rng.random() < 0.7:
+        countable = [noun for noun in group[0].nouns if grammar.is_countable(noun)]
+        if len(group) > 1 and countable and rng.random() < 0.7:
+            noun = countable[0]  # "two pairs of scissors"
             shared = {thing.colour for thing in group}
             colour = next(iter(shared)) if len(shared) == 1 and rng.random() < 0.6 else None
-            words = grammar.described(grammar.plural(noun), [colour] if colour else [])
+            words = grammar.plural(grammar.described(noun, [colour] if colour else []))
             phrases.append(f"{grammar.NUMBER_WORDS[len(group)]} {words}")
         else:
             phrases.extend(noun_phrase(thing, rng, colour=0.6 if len(group) == 1 else 1.0) for thing in group)
@@ -77,6 +78,8 @@ def relation(first: Segment, second: Segment, pose: np.ndarray, rng: Rng) -> str
         return None
     offset = (np.array(first.position) - np.array(second.position))[:2]
     distance = float(np.hypot(*offset))
+    if distance < max(first.radius, second.radius):
+        return None
     away = pose[:2, 2] - pose[:2, 1]  # forwards and up in the picture agree on the table
     away = away / np.linalg.norm(away)
     ahead = float(offset @ away)

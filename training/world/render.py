@@ -2,7 +2,8 @@
 
 python -m training.world.render --out data/train --scenes 2400 --views 3 --size 240x320 --seed 1 --workers 2
 
-About 8 views a second and core at 240x320. The same arguments give the same bytes for any number of workers.
+One free core renders about 8 views a second at 240x320. The same arguments give the same bytes for any number of
+workers.
 """
 
 from __future__ import annotations

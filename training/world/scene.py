@@ -103,20 +103,18 @@ class Scene:
             else:
                 address = self.model.jnt_qposadr[self.model.body_jntadr[body]]
                 self.data.qpos[address + 2] = HIDDEN_DEPTH - number
-        carriers = self._carriers([bodies[n] for n in stayed])
+        carriers = self._carriers([bodies[n] for n in stayed], [models[n] for n in stayed])
         placed = []
         for place_in_list, number in enumerate(stayed):
             support = carriers[place_in_list]
-            inside = False
-            if support is not None:
-                carrier = models[stayed[support]]
-                rim = self.data.xpos[bodies[stayed[support]]][2] + carrier.bounds()[1, 2]
-                inside = carrier.holds == "in" and bool(self.data.xipos[bodies[number]][2] < rim + 0.01)
+            inside = support is not None and self._lies_in(
+                bodies[number], bodies[stayed[support]], models[stayed[support]]
+            )
             placed.append(Placed(models[number], bodies[number], support, inside))
         mujoco.mj_forward(self.model, self.data)
         return tuple(placed)
 
-    def _carriers(self, bodies: Sequence[int]) -> list[int | None]:
+    def _carriers(self, bodies: Sequence[int], models: Sequence[ObjectModel]) -> list[int | None]:
         """For every body the position in `bodies` of the one that carries it: touching, lower, not sharing
         the table.
         """
@@ -133,9 +131,23 @@ class Scene:
                 on_table.add(known[0])
         result: list[int | None] = []
         for i, body in enumerate(bodies):
-            lower = [j for j in touching[i] if self.data.xipos[bodies[j]][2] < self.data.xipos[body][2] - 0.003]
-            result.append(lower[0] if i not in on_table and len(lower) == 1 else None)
+            lower = [] if i in on_table else [j for j in touching[i] if self._lies_on(body, bodies[j], models[j])]
+            result.append(lower[0] if len(lower) == 1 else None)
         return result
+
+    def _lies_on(self, body: int, carrier: int, model: ObjectModel) -> bool:
+        """Whether a body that touches `carrier` is above it, or within it where it is a vessel."""
+        higher = self.data.xipos[body][2] > self.data.xipos[carrier][2] + 0.003
+        return bool(higher) or self._lies_in(body, carrier, model)
+
+    def _lies_in(self, body: int, carrier: int, model: ObjectModel) -> bool:
+        """Whether a body's middle is within `carrier`, a vessel that stands upright, and not far above its rim."""
+        if model.holds != "in" or self.data.xmat[carrier][8] < 0.8:
+            return False
+        offset = self.data.xipos[body] - self.data.xpos[carrier]
+        low, high = model.bounds()
+        within = np.hypot(offset[0], offset[1]) < (high - low)[:2].min() / 2.0
+        return bool(within and offset[2] < high[2] + 0.01)
 
     def _owners(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """(ngeom,) instance number of every geom, and the stuff names that come after the objects."""
