@@ -162,7 +162,7 @@ def test_bad_files_are_named_and_the_others_are_done(coffee, model, tmp_path):
     assert json.loads(result.stdout)["image"]["path"] == str(coffee)
     assert [path.name for path in out.iterdir()] == ["coffee"]
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    reasons = ["No such file", "the file is empty", "not an image", "damaged", "Is a directory", "60000x50000 pixels"]
+    reasons = ["No such file", "the file is empty", "not an image", "damaged", "Is a directory", "too large; at most"]
     assert len(errors) == len(bad)
     for line, path, reason in zip(errors, bad, reasons, strict=True):
         assert line.startswith(f"error: {path}: ") and reason in line
@@ -199,8 +199,8 @@ def test_one_bad_query_does_not_cost_the_others(coffee, model):
     ("options", "code", "message"),
     [
         ([], 2, "--query"),
-        (["-q", "cup", "--threshold", "1.5"], 2, "1.5"),
-        (["-q", "cup", "--threshold", "nan"], 2, "not a number"),
+        (["-q", "cup", "--threshold", "1.5"], 2, "--threshold"),
+        (["-q", "cup", "--threshold", "nan"], 2, "--threshold"),
         (["-q", "cup", "--weights", "nothing"], 1, "no model 'nothing'"),
         (["-q", "cup", "--backend", "abacus"], 1, "unknown backend 'abacus'"),
     ],
@@ -241,10 +241,12 @@ def test_a_full_disk_leaves_no_half_written_set(coffee, model, tmp_path, monkeyp
 
 
 def png_header(width, height):
-    """A PNG file that says it is of this size, without pixels."""
-    body = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 2, 0, 0, 0))
-    chunk = (13).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-    return b"\x89PNG\r\n\x1a\n" + chunk
+    """A PNG file that says it is of this size, with hardly any pixels."""
+    content = b"\x89PNG\r\n\x1a\n"
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    for kind, body in ((b"IHDR", size + bytes((8, 2, 0, 0, 0))), (b"IDAT", zlib.compress(bytes(100)))):
+        content += len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+    return content
 
 
 def saved(path, array_or_image, **options):
@@ -361,6 +363,7 @@ print("heavy:", [name for name in {heavy} if name in sys.modules])
         assert words in ended.stdout
 
 
+@pytest.mark.slow  # OpenVINO's first import and compilation
 def test_the_process_prints_json_alone_and_fails_with_a_missing_file(coffee, model):
     ended = run(
         "-c", "from openseg_ros.cli.main import app; app()", "segment", str(coffee), "missing.png", "-q", "cup",

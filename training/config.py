@@ -37,6 +37,7 @@ class TrainConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     segmentation_weight: float = 1.0  # alpha of eq. 5; not given in the paper
+    grounding_weight: float = 1.0  # 1 in eq. 5; 0 trains the teacher of 3.3, or a first stage that only learns masks
     batch: int = 16  # images per process; local batch of the paper, 64 processes give its 1024
     steps: int = 30_000  # paper 4.1, COCO
     precision: Literal["bf16", "no"] = "bf16"  # the framework's on TPU

@@ -19,6 +19,7 @@ import typer
 from accelerate import Accelerator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from openseg_ros.configuration import ConfigurationError, build_config, read_yaml
@@ -36,14 +37,16 @@ from training.pictures import save_pictures
 CHECKPOINT = "checkpoint.safetensors"
 
 
-def compute_losses(network: nn.Module, batch: Batch, table: Tensor, alpha: float) -> dict[str, Tensor]:
-    """Both losses and their sum L = L_G + alpha L_S for one batch; `table` (W, D) holds the words' embeddings."""
+def compute_losses(network: nn.Module, batch: Batch, table: Tensor, config: TrainConfig) -> dict[str, Tensor]:
+    """Both losses and their weighted sum (eq. 5) for one batch; `table` (W, D) holds the words' embeddings."""
     output = network(batch.images, batch.valid)
-    openseg: OpenSeg = getattr(network, "module", network)  # DistributedDataParallel wraps it
+    openseg = network.module if isinstance(network, DistributedDataParallel) else network
+    assert isinstance(openseg, OpenSeg)
     temperature = openseg.log_temperature.exp()
     segmentation = segmentation_loss(output["mask_logits"], batch.labels, batch.label_exists, batch.valid)
     grounding = grounding_loss(output["embeddings"], table[batch.words], batch.word_exists, temperature)
-    return {"loss": grounding + alpha * segmentation, "segmentation": segmentation, "grounding": grounding}
+    total = config.grounding_weight * grounding + config.segmentation_weight * segmentation
+    return {"loss": total, "segmentation": segmentation, "grounding": grounding}
 
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -141,7 +144,7 @@ def train(config: TrainConfig, out: Path) -> None:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with accelerator.autocast():
-                losses = compute_losses(prepared, batch, table, config.segmentation_weight)
+                losses = compute_losses(prepared, batch, table, config)
             accelerator.backward(losses["loss"])
             norm = accelerator.clip_grad_norm_(prepared.parameters(), config.optimizer.clip_norm)
             optimizer.step()
@@ -149,7 +152,7 @@ def train(config: TrainConfig, out: Path) -> None:
             done = step + 1
             log.add({key: float(value.detach()) for key, value in losses.items()})
             if done % config.log_every == 0:
-                tau = float(network.log_temperature.exp())
+                tau = float(network.log_temperature.detach().exp())
                 means = log.write(done, {"learning_rate": rate, "gradient_norm": float(norm), "temperature": tau})
                 progress.update(bar, description=" ".join(f"{k} {v:.3f}" for k, v in means.items()))
             progress.update(bar, completed=done)

@@ -55,7 +55,7 @@ def segment(
 
     An image that cannot be read is reported and left out, and the exit status is then 1.
     """
-    if math.isnan(threshold):
+    if math.isnan(threshold):  # which is not outside of any range
         raise typer.BadParameter("it is not a number", param_hint="--threshold")
     if out is not None:
         _prepare_folder(out)

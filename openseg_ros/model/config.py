@@ -22,6 +22,10 @@ class ModelConfig:
     attention_heads: int = 8  # paper silent; 80 channels a head at D=640, the usual size
     ffn_ratio: float = 0.0  # paper's figure 6 shows none; small models gain from 2
     position_embedding: Literal["grid", "factored"] = "grid"  # paper: learnable; factored = rows + columns, 80x smaller
+    # Initial queries: the paper's random ones, or "anchors": each starts as the position embedding of its own place on a
+    # regular grid, so that its first mask is a spot there. Objects then have a nearby query from the first step on,
+    # which saves a small model most of the time that random queries need to part. Needs "factored".
+    query_init: Literal["random", "anchors"] = "random"
     mask_logit_scale: float = 0.0  # factor on dot(q, F); 0 = 1/sqrt(D), else the sigmoid saturates at D=640
     mask_logit_bias: float = -2.0  # initial value of a learned bias: masks start small, as regions are
     # Normalises pooled features over the regions of a batch before the projection. The paper starts from a backbone that
@@ -37,6 +41,8 @@ class ModelConfig:
             raise ValueError(f"input_size {self.input_size} must be positive multiples of 32 (the coarsest stride)")
         if self.hidden_dim % self.attention_heads:
             raise ValueError(f"hidden_dim {self.hidden_dim} is not divisible by {self.attention_heads} heads")
+        if self.query_init == "anchors" and (self.position_embedding != "factored" or self.hidden_dim % 4):
+            raise ValueError("query_init 'anchors' needs position_embedding 'factored' and a hidden_dim divisible by 4")
 
     @property
     def grid(self) -> tuple[int, int]:

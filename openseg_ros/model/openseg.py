@@ -32,7 +32,10 @@ class OpenSeg(nn.Module):
         self.mask_head = FeatureHead(dim=dim, convs=config.head_convs)
         self.embedding_head = FeatureHead(dim=dim, convs=config.head_convs)
         self.position = PositionEmbedding(dim=dim, grid=config.grid, kind=config.position_embedding)
-        self.queries = nn.Parameter(torch.randn(config.num_queries, dim))
+        anchored = config.query_init == "anchors"
+        self.queries = nn.Parameter(
+            self.position.anchor(config.num_queries) if anchored else torch.randn(config.num_queries, dim)
+        )
         self.feature_norm = nn.LayerNorm(dim)
         self.attention = nn.ModuleList(
             CrossAttentionBlock(dim=dim, heads=config.attention_heads, ffn_ratio=config.ffn_ratio)

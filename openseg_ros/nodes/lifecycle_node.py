@@ -231,8 +231,11 @@ class OpensegNode(LifecycleNode):
         self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
 
     def _processing_failed(self, error: Exception) -> None:
-        if self.context.ok():  # while the process ends, publishing fails and nobody needs to know
-            self._fail(f"processing an image failed: {type(error).__name__}: {error}")
+        if not self.context.ok():  # while the process ends, publishing fails and nobody needs to know
+            return
+        message = f"processing an image failed: {type(error).__name__}: {error}"
+        self._statistics.error(message)
+        self.get_logger().error(message, throttle_duration_sec=5.0)  # it may fail at the camera's rate
 
     def _age(self, header: Header) -> float | None:
         """Seconds from the stamp to now, negative for a stamp in the future; None without a stamp."""
@@ -306,7 +309,7 @@ class OpensegNode(LifecycleNode):
 
     def _fail(self, message: str) -> None:
         self._statistics.error(message)
-        self.get_logger().error(message, throttle_duration_sec=5.0)
+        self.get_logger().error(message)
 
     def _describe(self) -> dict[str, str]:
         """The part of diagnostics that is not a counter."""

@@ -6,13 +6,12 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType, MappingProxyType
+from typing import TYPE_CHECKING
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
+if TYPE_CHECKING:
+    from rclpy.executors import SingleThreadedExecutor
 
-from openseg_ros.nodes.lifecycle_node import OpensegNode
+    from openseg_ros.nodes.lifecycle_node import OpensegNode
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -28,19 +27,40 @@ def run_node(
     parameters: Mapping[str, ParameterValue] = MappingProxyType({}),
     autostart: bool = False,
 ) -> int:
-    """Run until Ctrl-C, SIGTERM or the end of the ROS context; the process's exit code, 0 for these.
+    """Run until Ctrl-C, SIGTERM or the end of the ROS context.
 
     Args:
         arguments: command line with ROS arguments; the first item is the program's name.
         parameters: win over those in `arguments` and in parameter files.
         autostart: configure and activate without being asked.
+
+    Returns:
+        The process's exit code: 0, or 2 if the ROS arguments or a parameter file cannot be read.
     """
-    # rclpy's own handlers end the context on SIGINT and SIGTERM, which ends the loop below. Python's handler would
-    # raise KeyboardInterrupt besides, anywhere, for example within the import of a library while configuring.
+    # Importing torch takes seconds, in which Ctrl-C must end the process as quietly as later.
+    signal.signal(signal.SIGINT, _quit)
+    print("openseg: loading libraries", file=sys.stderr, flush=True)
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.parameter import Parameter
+
+    from openseg_ros.nodes.lifecycle_node import OpensegNode
+
+    # From here on rclpy's own handlers end the context on SIGINT and SIGTERM, which ends the loop below. Python's
+    # handler would raise KeyboardInterrupt besides, anywhere, for example in the middle of configuring.
     signal.signal(signal.SIGINT, _let_rclpy_end)
-    rclpy.init(args=list(arguments))
+    try:
+        rclpy.init(args=list(arguments))
+    except RuntimeError as error:  # rclpy's errors derive from it
+        print(f"openseg cannot start, the ROS arguments or the parameter file are wrong: {error}", file=sys.stderr)
+        return 2
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-    node = OpensegNode(parameter_overrides=overrides)
+    try:
+        node = OpensegNode(parameter_overrides=overrides)
+    except RuntimeError:
+        if rclpy.ok():
+            raise
+        return 0  # a signal came before the node was complete
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     if autostart:
@@ -55,24 +75,32 @@ def run_node(
 
 
 def _bring_up(node: OpensegNode) -> None:
+    from rclpy.lifecycle import TransitionCallbackReturn
+
     if node.trigger_configure() is TransitionCallbackReturn.SUCCESS:
         node.trigger_activate()
 
 
-def _let_rclpy_end(number: int, frame: FrameType | None) -> None:
-    """Do nothing this time; a second Ctrl-C ends the process at once, should an engine hang."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def _spin(executor: SingleThreadedExecutor, node: OpensegNode) -> None:
-    while rclpy.ok():
+    from rclpy.executors import ExternalShutdownException
+
+    while node.context.ok():
         try:
             executor.spin_once()
         except ExternalShutdownException:
             return
         except Exception as error:  # one bad message or request must not end the node
-            if rclpy.ok():
+            if node.context.ok():
                 node.callback_failed(error)
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _let_rclpy_end(number: int, frame: FrameType | None) -> None:
+    """Do nothing this time; a second Ctrl-C ends the process at once, should an engine hang."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

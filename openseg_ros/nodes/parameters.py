@@ -41,7 +41,9 @@ class ParameterSpecification:
     choices: tuple[str, ...] = ()
 
     def fault(self, value: object) -> str | None:
-        """Why `value` is refused, or None. The type has been checked by rclpy, except where noted."""
+        """Why `value` is refused, or None. rclpy has checked its type already."""
+        if value is None:
+            return f"{self.name} has no value"
         if isinstance(value, float) and not math.isfinite(value):
             return f"{self.name} must be a finite number, not {value}"
         if self.limits is not None and isinstance(value, int | float):
@@ -248,21 +250,25 @@ class ParameterTable:
         node.add_post_set_parameters_callback(self._clear_faults)
 
     def _declare(self, row: ParameterSpecification) -> None:
+        default = row.default
         try:
-            value = self._node.declare_parameter(row.name, row.default, row.descriptor()).value
+            value = self._node.declare_parameter(row.name, default, row.descriptor()).value
         except InvalidParameterTypeException as error:
-            wanted = Parameter.Type.from_parameter_value(row.default).name.lower()
+            wanted = Parameter.Type.from_parameter_value(default).name.lower()
             hint = " (write 1.0, not 1)" if wanted == "double" else ""
             self.faults[row.name] = f"{row.name} must be a {wanted}{hint}: {error}"
         except InvalidParameterValueException as error:
             self.faults[row.name] = f"{row.name} is refused: {error}"
         else:
-            fault = row.fault(value)
-            if fault is None:
-                return
-            self.faults[row.name] = fault
+            if value is None and isinstance(default, list):
+                default = _EMPTY_LIST  # what `[]` in a parameter file arrives as
+            else:
+                fault = row.fault(value)
+                if fault is None:
+                    return
+                self.faults[row.name] = fault
             self._node.undeclare_parameter(row.name)
-        self._node.declare_parameter(row.name, row.default, row.descriptor(), ignore_override=True)
+        self._node.declare_parameter(row.name, default, row.descriptor(), ignore_override=True)
 
     def read(self) -> NodeParameters:
         """The present values.

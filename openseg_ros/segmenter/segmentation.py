@@ -137,9 +137,11 @@ class Segmentation:
     def mask(self) -> np.ndarray:
         """(H, W) uint8, or uint16 above 254 labels: 0 other, 1..K the vocabulary, 255 (65535) unlabelled.
 
-        Semantic segmentation by eq. 6 of the paper with two changes that make it an answer for a robot: shares are
-        normalised by what covers the pixel, so that a threshold means the same everywhere, and pixels that no region
-        covers are unlabelled instead of taking the least bad name.
+        Semantic segmentation by eq. 6 of the paper with changes that make it an answer for a robot. Where the paper
+        sums <w, z> s over all proposals, this takes the largest p s over the kept ones, relative to the largest s: a
+        cup keeps its probability of 0.98 where a region of the table lies under it (their mean would be below any
+        threshold), and so `mask` agrees with `regions` and `instances`. Pixels that no region covers are unlabelled
+        instead of taking the least bad name.
         """
         vocabulary = self.vocabulary
         if not vocabulary.num_labels:
@@ -254,8 +256,8 @@ class Segmentation:
         # matter; far from every mask the shares are ratios of tiny numbers.
         near = cv2.dilate(covered, np.ones((3, 3), np.uint8)) > 0
         soft = proposals.soft_masks.reshape(len(proposals), -1)
-        share = scores.probability[:, possible].T @ soft
-        share /= np.maximum(soft.sum(0), EPSILON)
+        share = np.stack([self._strongest(int(query), soft, floor) for query in possible])
+        share /= np.maximum(soft.max(0), EPSILON)
         wins = np.bincount(share.argmax(0)[near.ravel() & (share.max(0) >= floor)], minlength=len(possible)) > 0
         for query, row in zip(possible[wins], share[wins], strict=True):
             grid = row.reshape(near.shape)
@@ -267,3 +269,9 @@ class Segmentation:
             painted = np.where(value >= scores.thresholds[query], np.uint16(query + 1), np.uint16(0))
             np.copyto(winner[here], painted, where=better)
         return winner, best
+
+    def _strongest(self, query: int, soft: np.ndarray, floor: float) -> np.ndarray:
+        """(cells,) largest p_n s_n over the proposals with at least `floor` probability of `query`."""
+        rows = self._scores.probability[:, query] >= floor
+        strongest: np.ndarray = (self._scores.probability[rows, query, None] * soft[rows]).max(0)
+        return strongest

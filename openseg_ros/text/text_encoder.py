@@ -23,6 +23,7 @@ HUB_NAMES = {
     "clip": "openai/clip-vit-large-patch14-336",  # the text tower of the authors' released model
 }
 MAX_TOKENS = 64  # ALIGN's limit and more than any spoken query; CLIP's own limit of 77 is larger
+CACHE_SIZE = 20_000  # phrases, about 30 MB; a robot that runs for months must not grow
 BATCH = 64  # phrases per forward pass: bounds memory for vocabularies of thousands of names
 
 
@@ -48,7 +49,7 @@ class TransformersTextEncoder:
     """
 
     def __init__(self, *, name: str, source: str, pool: Callable[[dict[str, Tensor]], Tensor]) -> None:
-        """Use `loaded_tower` results; see `load_text_encoder`."""
+        """`pool` maps the tokenizer's tensors to (P, dim); `source` is where the tokenizer is."""
         from transformers import AutoTokenizer
 
         self.name = name
@@ -61,13 +62,16 @@ class TransformersTextEncoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encode `texts` to (P, dim) float32, each row of unit length; a phrase is computed once."""
         with self._lock:
+            if not texts:
+                return np.zeros((0, self.dim), np.float32)
             new = [text for text in dict.fromkeys(texts) if text not in self._cache]
             for start in range(0, len(new), BATCH):
                 batch = new[start : start + BATCH]
                 self._cache.update(zip(batch, self._forward(batch), strict=True))
-            if not texts:
-                return np.zeros((0, self.dim), np.float32)
-            return np.stack([self._cache[text] for text in texts])
+            vectors = np.stack([self._cache[text] for text in texts])
+            for oldest in list(self._cache)[: max(0, len(self._cache) - CACHE_SIZE)]:
+                del self._cache[oldest]
+            return vectors
 
     @torch.inference_mode()
     def _forward(self, texts: list[str]) -> np.ndarray:
@@ -95,7 +99,9 @@ def load_text_encoder(name: str) -> TextEncoder:
         raise TextEncoderError(f"unknown text encoder '{name}': not one of {known}, and not a folder")
     try:
         from transformers import AutoConfig
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # loading takes a fraction of a second
         kind = AutoConfig.from_pretrained(source).model_type
         if kind not in _TOWERS:
             raise TextEncoderError(f"'{name}' is a {kind} model; a bert, align or clip model is needed")

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +22,7 @@ from openseg_ros.cli.run import use_large_shared_memory
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 use_large_shared_memory()  # the sender's segment counts, and the test sends the images
 
-from ros.ros_peer import NodeProcess, Peer, picture  # noqa: E402
-
-RUN = "import typer; from openseg_ros.cli.run import run; typer.run(run)"
+from ros.ros_peer import NodeStarter, Peer, picture  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -89,28 +85,11 @@ def domain() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def start_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NodeProcess]]:
-    """Starts `openseg run` with the given options, or any other command of this Python."""
-    started: list[NodeProcess] = []
-
-    def start(*options: str, command: tuple[str, ...] = ("-c", RUN), **environment: str) -> NodeProcess:
-        log = open(tmp_path_factory.mktemp("log") / "node.log", "wb")  # noqa: SIM115
-        process = subprocess.Popen(
-            [sys.executable, *command, *options],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1", **environment},
-            cwd=Path(__file__).resolve().parents[2],
-        )
-        started.append(NodeProcess(process, log))
-        return started[-1]
-
-    yield start
-    for node in started:
-        if node.is_alive():
-            node.process.kill()
-            node.process.wait()
-        node.log.close()
+def start_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeStarter]:
+    """Starts the real node in a process of its own."""
+    starter = NodeStarter(domain, tmp_path_factory.mktemp("log"))
+    yield starter
+    starter.stop()
 
 
 @pytest.fixture(scope="module")

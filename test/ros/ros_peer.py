@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from std_msgs.msg import Header, String
 from openseg_ros.msg import QueryState
 from openseg_ros.nodes.image_codec import encode_image
 
+RUN = "import typer; from openseg_ros.cli.run import run; typer.run(run)"
 START_TIMEOUT_S = 120.0  # a loaded machine needs half a minute to import torch
 ANSWER_TIMEOUT_S = 15.0
 
@@ -52,11 +55,11 @@ class NodeProcess:
     """The node as a child process; its log goes to a file."""
 
     process: subprocess.Popen[bytes]
-    log: IO[bytes]
+    log: Path
 
     def output(self) -> str:
         """Everything that the process has written."""
-        return Path(self.log.name).read_text(errors="replace")
+        return self.log.read_text(errors="replace")
 
     def is_alive(self) -> bool:
         """Whether the process still runs."""
@@ -66,6 +69,40 @@ class NodeProcess:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(20.0)
+
+
+class NodeStarter:
+    """Starts nodes in a ROS domain; `stop` ends those that still run."""
+
+    def __init__(self, domain: int, log_folder: Path) -> None:
+        self._environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
+        self._log_folder = log_folder
+        self._started: list[NodeProcess] = []
+
+    def __call__(self, *options: str) -> NodeProcess:
+        """Start `openseg run` with `options`."""
+        log = self._log_folder / f"node_{len(self._started)}.log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-c", RUN, *options],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=Path(__file__).resolve().parents[2],
+            )
+        self._started.append(NodeProcess(process, log))
+        return self._started[-1]
+
+    def stop(self) -> None:
+        """End what a test has left running; asked politely first, so that other nodes learn of it."""
+        for node in self._started:
+            if node.is_alive():
+                node.process.terminate()
+                try:
+                    node.process.wait(10.0)
+                except subprocess.TimeoutExpired:
+                    node.process.kill()
+                    node.process.wait()
 
 
 @dataclass
@@ -116,7 +153,7 @@ class Peer:
         recorder = Recorder()
         subscription = self.node.create_subscription(message_type, topic, recorder.messages.append, qos)
         name = subscription.topic_name
-        wait_until(lambda: self.node.count_publishers(name) > 0, f"a publisher of {topic}")
+        wait_until(lambda: self.node.count_publishers(name) > 0, f"a publisher of {topic}", START_TIMEOUT_S)
         return recorder
 
     def destroy_subscriptions(self) -> None:
@@ -188,13 +225,11 @@ def picture(seed: int = 0, size: tuple[int, int] = (120, 160)) -> np.ndarray:
 
 def wait_until_active(peer: Peer, node: NodeProcess) -> None:
     """Wait until the node processes images; fails with its log if it died."""
-
-    def active() -> bool:
-        if not node.is_alive():
-            pytest.fail(f"the node ended:\n{node.output()}")
-        return peer.state() == "active"
-
-    wait_until(active, f"state active; log:\n{node.output()}", START_TIMEOUT_S)
+    end = time.monotonic() + START_TIMEOUT_S
+    while peer.state() != "active":
+        if not node.is_alive() or time.monotonic() > end:
+            pytest.fail(f"the node is not active; its log:\n{node.output()}")
+        time.sleep(0.1)
 
 
 def ask(peer: Peer, states: Recorder, text: str) -> QueryState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros.ros_peer import NodeProcess, Peer, Recorder, picture, wait_until, wait_until_active
+from ros.ros_peer import NodeProcess, NodeStarter, Peer, Recorder, picture, wait_until, wait_until_active
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
@@ -24,7 +23,7 @@ AGE_LIMIT_S = 0.5
 
 @pytest.fixture(scope="module")
 def node(
-    start_node: Callable[..., NodeProcess],
+    start_node: NodeStarter,
     model_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
     peer: Peer,

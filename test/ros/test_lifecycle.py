@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from ros.ros_peer import (
     LATCHED,
     START_TIMEOUT_S,
     NodeProcess,
+    NodeStarter,
     Peer,
     Recorder,
     picture,
@@ -25,7 +26,6 @@ from sensor_msgs.msg import Image
 from openseg_ros.msg import QueryState, RegionArray
 
 CYCLES = 4
-StartNode = Callable[..., NodeProcess]
 
 
 def resident_megabytes(node: NodeProcess) -> float:
@@ -47,15 +47,23 @@ def set_parameter(peer: Peer, name: str, value: object) -> str:
     return "" if result.successful else result.reason
 
 
-@pytest.fixture
-def idle_node(start_node: StartNode, options: list[str], peer: Peer) -> NodeProcess:
-    """An unconfigured node."""
-    node = start_node(*options, "--no-autostart", "--queries", "cup")
+@pytest.fixture(autouse=True)
+def leave_nothing_behind(start_node: NodeStarter, peer: Peer) -> Iterator[None]:
+    """A test that fails must not leave its node to the next one."""
+    yield
+    start_node.stop()
+    peer.destroy_subscriptions()
+
+
+def wait_for_node(peer: Peer) -> Recorder:
+    """Wait for an unconfigured node; a recorder of its diagnostics."""
     wait_until(lambda: peer.state() == "unconfigured", "the node", START_TIMEOUT_S)
-    return node
+    return peer.record(DiagnosticArray, "/diagnostics")
 
 
-def test_every_transition(peer: Peer, idle_node: NodeProcess) -> None:
+def test_every_transition(start_node: NodeStarter, options: list[str], peer: Peer) -> None:
+    node = start_node(*options, "--no-autostart", "--queries", "cup")
+    wait_for_node(peer)
     assert not peer.change_state("activate"), "unconfigured nodes cannot be activated, and survive being asked"
     assert peer.state() == "unconfigured"
     memory: list[float] = []
@@ -64,43 +72,44 @@ def test_every_transition(peer: Peer, idle_node: NodeProcess) -> None:
         assert peer.change_state("configure") and peer.state() == "inactive"
         assert peer.node.count_subscribers("/image") == 0, "an inactive node does not listen"
         assert peer.change_state("activate") and peer.state() == "active"
-        camera = peer.publisher(Image, "/image")
-        regions = peer.record(RegionArray, "/openseg/regions")
-        states = peer.record(QueryState, "/openseg/query_state", LATCHED)
-        message = peer.image(picture())
-        wait_until(lambda: states.messages, "the latched state")  # noqa: B023
-        camera.publish(message)
-        answer = wait_until(lambda: regions.with_stamp(message.header), "an answer")[0]  # noqa: B023
-        versions.append(answer.vocabulary_version)
-        assert answer.query == "cup"
+        versions.append(ask_for_one_answer(peer).vocabulary_version)
         assert peer.change_state("deactivate") and peer.state() == "inactive"
-        wait_until(lambda: camera.get_subscription_count() == 0, "the image subscription is gone")  # noqa: B023
+        wait_until(lambda: peer.node.count_subscribers("/image") == 0, "the image subscription is gone")
         assert peer.change_state("activate") and peer.change_state("deactivate"), "a second time"
         assert peer.change_state("cleanup") and peer.state() == "unconfigured"
         wait_until(lambda: peer.node.count_publishers("/openseg/mask") == 0, "the outputs are gone")
-        memory.append(resident_megabytes(idle_node))
-        peer.destroy_subscriptions()
-        peer.node.destroy_publisher(camera)
+        memory.append(resident_megabytes(node))
     assert versions == sorted(set(versions)), "a version is never used for two vocabularies"
     assert memory[-1] < memory[0] + 60, f"memory grows with every cycle: {memory} MB"
-    assert peer.change_state("shutdown") or peer.change_state("unconfigured_shutdown")
-    assert peer.state() == "finalized"
-    stop(idle_node)
+    shut_down(peer, node)
 
 
-@pytest.mark.parametrize("last", ["configure", "activate"])
-def test_shutdown_from(peer: Peer, idle_node: NodeProcess, last: str) -> None:
-    assert peer.change_state("configure")
-    if last == "activate":
-        assert peer.change_state("activate")
+def ask_for_one_answer(peer: Peer) -> RegionArray:
+    """Send one image to a node that looks for a cup."""
+    camera = peer.publisher(Image, "/image")
+    regions = peer.record(RegionArray, "/openseg/regions")
+    states = peer.record(QueryState, "/openseg/query_state", LATCHED)
+    wait_until(lambda: states.messages, "the latched state")
+    assert states.messages[-1].status == QueryState.ACTIVE
+    message = peer.image(picture())
+    camera.publish(message)
+    answer: RegionArray = wait_until(lambda: regions.with_stamp(message.header), "an answer")[0]
+    assert answer.query == "cup" and answer.vocabulary_version == states.messages[-1].version
+    peer.destroy_subscriptions()
+    peer.node.destroy_publisher(camera)
+    return answer
+
+
+def shut_down(peer: Peer, node: NodeProcess) -> None:
+    """Shut down from the present state; the process lives until it is told to end."""
     assert peer.change_state("shutdown")
     assert peer.state() == "finalized"
-    assert idle_node.is_alive()
-    stop(idle_node)
+    assert node.is_alive()
+    stop(node)
 
 
-def test_wrong_weights_are_explained_and_can_be_corrected(
-    start_node: StartNode, peer: Peer, model_folder: Path, tmp_path: Path
+def test_wrong_weights_and_queries_are_explained_and_can_be_corrected(
+    start_node: NodeStarter, peer: Peer, model_folder: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -108,36 +117,39 @@ def test_wrong_weights_are_explained_and_can_be_corrected(
         (broken / file.name).write_bytes(file.read_bytes())
     content = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(content[: len(content) // 2])
-    node = start_node("--weights", str(tmp_path / "missing"), "--backend", "torch")
-    diagnostics = peer.record(DiagnosticArray, "/diagnostics")
+
+    node = start_node("--weights", str(tmp_path / "missing"), "--backend", "torch", "--queries", "cup;" + "x" * 300)
+    diagnostics = wait_for_node(peer)
     wait_until(lambda: "missing" in peer.status(diagnostics).get("message", ""), "the reason", START_TIMEOUT_S)
     status = peer.status(diagnostics)
     assert status["state"] == "unconfigured" and status["level"] == "2" and "missing" in status["last_error"]
-    assert "Traceback" not in node.output()
 
-    assert set_parameter(peer, "weights", str(broken)) == ""
-    assert not peer.change_state("configure")
-    assert "damaged" in peer.fresh_status(diagnostics)["last_error"]
-    assert peer.state() == "unconfigured"
+    for value, reason in ((broken, "damaged"), (model_folder, "default_queries")):
+        assert set_parameter(peer, "weights", str(value)) == ""
+        assert not peer.change_state("configure")
+        assert reason in peer.fresh_status(diagnostics)["last_error"]
+        assert peer.state() == "unconfigured"
 
-    assert set_parameter(peer, "weights", str(model_folder)) == ""
-    assert peer.change_state("configure")
+    assert set_parameter(peer, "default_queries", ["cup", "pick up the red mug"]) == ""
+    assert peer.change_state("configure"), node.output()
     assert peer.fresh_status(diagnostics)["last_error"] == ""
-    stop(node)
-    peer.destroy_subscriptions()
+    states = peer.record(QueryState, "/openseg/query_state", LATCHED)
+    wait_until(lambda: states.messages, "the latched state")
+    assert list(states.messages[-1].parsed_phrases) == ["cup", "red mug"]
+    shut_down(peer, node)
 
 
 def test_absurd_start_values_are_refused_with_reasons(
-    start_node: StartNode, peer: Peer, model_folder: Path, tmp_path: Path
+    start_node: NodeStarter, peer: Peer, model_folder: Path, tmp_path: Path
 ) -> None:
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text(
-        f"/openseg:\n  ros__parameters:\n    weights: {model_folder}\n    backend: torch\n"
-        "    score_threshold: 7.0\n    max_rate_hz: 5\n    publish_embeddings: maybe\n"
+        f"/openseg:\n  ros__parameters:\n    weights: {model_folder}\n    backend: torch\n    default_queries: [cup]\n"
+        "    score_threshold: 7.0\n    max_rate_hz: 5\n    publish_embeddings: maybe\n    background_queries: []\n"
+        "    qos_overrides:\n      /openseg/regions:\n        publisher:\n          depth: 7\n"
     )
     node = start_node("--params-file", str(parameters), "--no-autostart")
-    wait_until(lambda: peer.state() == "unconfigured", "the node", START_TIMEOUT_S)
-    diagnostics = peer.record(DiagnosticArray, "/diagnostics")
+    diagnostics = wait_for_node(peer)
     assert not peer.change_state("configure")
     reason = peer.fresh_status(diagnostics)["last_error"]
     for expected in ("score_threshold", "7", "max_rate_hz must be a double", "off, matched, all"):
@@ -145,21 +157,23 @@ def test_absurd_start_values_are_refused_with_reasons(
     for name, value in (("score_threshold", 0.6), ("max_rate_hz", 5.0), ("publish_embeddings", "off")):
         assert set_parameter(peer, name, value) == ""
     assert peer.change_state("configure"), "valid values clear the fault"
-    stop(node)
-    peer.destroy_subscriptions()
+    assert peer.change_state("activate")
+    request = GetParameters.Request(names=["qos_overrides./openseg/regions.publisher.depth"])
+    answer = peer.call(GetParameters, "/openseg/get_parameters", request)
+    assert answer.values[0].integer_value == 7, "the user's quality of service wins"
+    assert ask_for_one_answer(peer).embedding_dim == 0
+    shut_down(peer, node)
 
 
-def test_bad_default_queries_are_a_configuration_error(start_node: StartNode, options: list[str], peer: Peer) -> None:
-    node = start_node(*options, "--queries", "cup;" + "x" * 300)
-    diagnostics = peer.record(DiagnosticArray, "/diagnostics")
-    wait_until(lambda: "default_queries" in peer.status(diagnostics).get("last_error", ""), "the reason", 60.0)
-    assert peer.state() == "unconfigured"
-    stop(node)
-    peer.destroy_subscriptions()
+def test_unreadable_parameter_file_ends_the_start(start_node: NodeStarter, tmp_path: Path) -> None:
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text("/openseg:\n  ros__parameters:\n    weights: [1, 'a'\n")
+    node = start_node("--params-file", str(parameters))
+    assert node.process.wait(START_TIMEOUT_S) == 2
+    assert "parameter file" in node.output() and "Traceback" not in node.output()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_an_active_node_cleanly(start_node: StartNode, options: list[str], peer: Peer, number: int) -> None:
+def test_interrupt_ends_an_active_node_cleanly(start_node: NodeStarter, options: list[str], peer: Peer) -> None:
     node = start_node(*options, "--queries", "cup")
     wait_until_active(peer, node)
     camera = peer.publisher(Image, "/image")
@@ -168,17 +182,19 @@ def test_signals_end_an_active_node_cleanly(start_node: StartNode, options: list
         camera.publish(peer.image(picture()))
     wait_until(lambda: regions.messages, "an answer")
     camera.publish(peer.image(picture()))  # one is in work when the signal comes
-    assert node.interrupt(number) == 0, node.output()
-    assert "Traceback" not in node.output() and "[ERROR]" not in node.output()
-    peer.destroy_subscriptions()
+    stop(node)
+    assert "[ERROR]" not in node.output()
     peer.node.destroy_publisher(camera)
 
 
-def test_interrupt_while_configuring(start_node: StartNode, options: list[str], peer: Peer) -> None:
+@pytest.mark.parametrize("wait_for", ["nothing", "the node"])
+def test_interrupt_while_starting(start_node: NodeStarter, options: list[str], peer: Peer, wait_for: str) -> None:
     node = start_node(*options)
-    wait_until(lambda: "/openseg" in graph(peer), "the node's name in the graph", START_TIMEOUT_S)
-    assert node.interrupt() == 0, node.output()
-    assert "Traceback" not in node.output()
+    if wait_for == "nothing":
+        wait_until(lambda: "loading" in node.output(), "the first line of the log", START_TIMEOUT_S)
+    else:
+        wait_until(lambda: "/openseg" in graph(peer), "the node's name in the graph", START_TIMEOUT_S)
+    stop(node)
 
 
 def graph(peer: Peer) -> list[str]:
@@ -186,7 +202,7 @@ def graph(peer: Peer) -> list[str]:
     return [f"{namespace.rstrip('/')}/{name}" for name, namespace in peer.node.get_node_names_and_namespaces()]
 
 
-def test_namespace_name_and_remapping(start_node: StartNode, options: list[str], domain: int, peer: Peer) -> None:
+def test_names_and_termination(start_node: NodeStarter, options: list[str], domain: int) -> None:
     node = start_node(
         *options, "--namespace", "arm", "--name", "eye", "--image", "/camera/color/image_raw", "--no-overlay"
     )
@@ -194,7 +210,7 @@ def test_namespace_name_and_remapping(start_node: StartNode, options: list[str],
     try:
         wait_until_active(other, node)
         camera = other.publisher(Image, "/camera/color/image_raw")
-        regions: Recorder = other.record(RegionArray, "/arm/eye/regions")
+        regions = other.record(RegionArray, "/arm/eye/regions")
         overlay = other.record(Image, "/arm/eye/overlay")
         message = other.image(picture())
         camera.publish(message)
@@ -202,4 +218,5 @@ def test_namespace_name_and_remapping(start_node: StartNode, options: list[str],
         assert not overlay.messages
     finally:
         other.close()
-    stop(node)
+    assert node.interrupt(signal.SIGTERM) == 0, node.output()
+    assert "Traceback" not in node.output()

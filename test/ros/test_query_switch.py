@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from ros.ros_peer import (
     BEST_EFFORT,
     LATCHED,
     NodeProcess,
+    NodeStarter,
     Peer,
     Recorder,
     ask,
@@ -38,7 +39,7 @@ SWITCHING_SECONDS = 8.0
 
 
 @pytest.fixture(scope="module")
-def node(start_node: Callable[..., NodeProcess], options: list[str], peer: Peer) -> NodeProcess:
+def node(start_node: NodeStarter, options: list[str], peer: Peer) -> NodeProcess:
     process = start_node(*options)
     wait_until_active(peer, process)
     return process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ros.ros_peer import (
     LATCHED,
     RELIABLE,
     NodeProcess,
+    NodeStarter,
     Peer,
     Recorder,
     ask,
@@ -62,7 +62,7 @@ class Outputs:
 
 
 @pytest.fixture(scope="module")
-def node(start_node: Callable[..., NodeProcess], options: list[str], peer: Peer) -> NodeProcess:
+def node(start_node: NodeStarter, options: list[str], peer: Peer) -> NodeProcess:
     process = start_node(*options)
     wait_until_active(peer, process)
     return process

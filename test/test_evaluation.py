@@ -1,0 +1,140 @@
+"""Metrics against counts made by hand, and the calibration against a known truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_model import random_weights
+from tiny_coco import write_tiny_coco
+from typer import Typer
+from typer.testing import CliRunner
+
+from openseg_ros.runtime.weights import Calibration, load_weights
+from training import evaluate
+from training.calibrate import Answers, expected_calibration_error, fit, not_found_figures, probabilities
+from training.evaluation.confusion import ConfusionMatrix
+from training.evaluation.proposal_recall import ProposalRecall, mask_iou
+from training.evaluation.protocol import Prediction, phrase_hits, segment_pixels
+
+
+def test_iou_by_hand_and_both_rules_for_absent_classes() -> None:
+    matrix = ConfusionMatrix(4)
+    matrix.add(np.array([[0, 0, 1, 255]]), np.array([[0, 1, 1, 1]]))  # 255 is ignored
+    matrix.add(np.array([[0]]), np.array([[3]]))  # class 3 is predicted, but nowhere labelled
+    # class 0: 1 right of 3 labelled, none predicted wrongly; class 1: 1 right, 1 wrong; 2: absent; 3: only predicted
+    assert matrix.iou()[:2] == pytest.approx([1 / 3, 1 / 2])
+    assert np.isnan(matrix.iou()[2]) and matrix.iou()[3] == 0
+    assert matrix.mean_iou() == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert matrix.mean_iou_of_union() == pytest.approx((1 / 3 + 1 / 2 + 0) / 3)
+
+
+def test_confusion_equals_a_plain_count() -> None:
+    random = np.random.default_rng(0)
+    matrix = ConfusionMatrix(5)
+    expected = np.zeros((5, 5), int)
+    for _ in range(3):
+        label, prediction = random.integers(-1, 7, (6, 9)), random.integers(0, 5, (6, 9))
+        matrix.add(label, prediction)
+        for truth, guess in zip(label.ravel(), prediction.ravel(), strict=True):
+            if 0 <= truth < 5:
+                expected[truth, guess] += 1
+    assert np.array_equal(matrix.counts, expected)
+
+
+def test_recall_counts_labels_not_images() -> None:
+    label = np.zeros((4, 1, 10), bool)
+    for row, size in enumerate((10, 8, 6, 2)):
+        label[row, 0, :size] = True
+    proposal = np.ones((1, 1, 10), bool)  # IoU with the four labels: 1.0, 0.8, 0.6, 0.2
+    assert mask_iou(proposal, label).tolist() == [[1.0, 0.8, 0.6, 0.2]]
+    recall = ProposalRecall()
+    recall.add(proposal, label[:3])
+    recall.add(proposal, label[3:])
+    recall.add(proposal[:0], label[:1])  # no proposal at all: missed
+    recall.add(proposal, label[:0])
+    assert recall.result() == {"R50": 3 / 5, "R70": 2 / 5, "R90": 1 / 5}
+
+
+def prediction() -> Prediction:
+    """Two proposals side by side; the left one means (1, 0), the right one (0, 1)."""
+    logits = np.full((2, 1, 4), -9.0, np.float32)
+    logits[0, 0, :2] = logits[1, 0, 2:] = 9
+    labels = logits > 0
+    return Prediction(logits, np.eye(2, dtype=np.float32), labels, np.array([0, 1]), ("red mug", "bowl"))
+
+
+def test_pixels_take_the_class_of_their_region() -> None:
+    assert segment_pixels(prediction(), np.eye(2)[::-1]).tolist() == [[1, 1, 0, 0]]
+    # Eq. 6 sums over proposals: 0.6 + 0.6 of two agreeing regions beat 1.0 of one.
+    logits = np.zeros((3, 1, 1), np.float32) + 9
+    three = Prediction(logits, np.array([[1, 0], [0, 0.6], [0, 0.6]]), logits > 0, np.zeros(3), ("", "", ""))
+    assert segment_pixels(three, np.eye(2)).tolist() == [[1]]
+
+
+class TwoPhrases:
+    name, dim = "two", 2
+
+    def __init__(self, swapped: bool) -> None:
+        self.vectors = {"red mug": np.eye(2)[int(swapped)], "bowl": np.eye(2)[1 - int(swapped)]}
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return np.stack([self.vectors[text] for text in texts])
+
+
+def test_a_phrase_hits_when_its_best_region_is_the_object() -> None:
+    assert phrase_hits(prediction(), TwoPhrases(swapped=False)) == [True, True]
+    assert phrase_hits(prediction(), TwoPhrases(swapped=True)) == [False, False]
+
+
+def test_calibration_finds_the_true_curve() -> None:
+    random = np.random.default_rng(0)
+    cosine = random.uniform(-0.2, 0.9, 20_000)
+    right = random.random(20_000) < 1 / (1 + np.exp(-(12 * cosine - 5)))
+    answers = Answers(cosine, right, right)
+    found = fit(answers)
+    assert found.scale == pytest.approx(12, rel=0.05)
+    assert found.bias == pytest.approx(-5, rel=0.05)
+    probability = probabilities(answers, found)
+    assert expected_calibration_error(probability, right) < 0.02
+    assert expected_calibration_error(probabilities(answers, Calibration(12, 0)), right) > 0.2
+
+
+def test_not_found_figures_by_hand() -> None:
+    present = np.array([True, True, True, False, False])
+    answers = Answers(np.zeros(5), np.array([True, False, True, False, False]), present)
+    figures = not_found_figures(np.array([0.9, 0.8, 0.2, 0.7, 0.1]), answers)
+    assert figures["not_found_precision"] == 1 / 2  # of the third and the fifth, the fifth is really absent
+    assert figures["not_found_recall"] == 1 / 2
+    assert figures["present_recall"] == 2 / 3
+    assert figures["found_precision"] == 1 / 3
+
+
+def run(command: object, *arguments: str) -> str:
+    app = Typer()
+    app.command()(command)  # type: ignore[type-var]
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_commands_on_a_small_network(tmp_path: Path) -> None:
+    folder = random_weights(tmp_path / "small").folder
+    data = str(write_tiny_coco(tmp_path / "data", 4))
+    report = tmp_path / "report.json"
+    table = run(evaluate.main, "--weights", str(folder), "--data", data, "--backend", "torch", "--report", str(report))
+    figures = json.loads(report.read_text())
+    assert figures["images"] == 4 and f"{figures['R50']:.3f}" in table
+    assert figures["sha256"] == load_weights(folder).sha256
+    assert set(figures["grounding_iou_per_class"]) <= {"ball", "box", "table"}
+
+
+def test_evaluation_needs_data(tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(evaluate.main)
+    folder = random_weights(tmp_path / "small").folder
+    result = CliRunner().invoke(app, ["--weights", str(folder), "--data", str(tmp_path), "--backend", "torch"])
+    assert result.exit_code == 2
+    assert "cannot read" in result.output and "Traceback" not in result.output
