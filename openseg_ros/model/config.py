@@ -21,16 +21,15 @@ class ModelConfig:
     attention_blocks: int = 3  # T, appendix C
     attention_heads: int = 8  # paper silent; 80 channels a head at D=640, the usual size
     ffn_ratio: float = 0.0  # paper's figure 6 shows none; small models gain from 2
-    position_embedding: Literal["grid", "factored"] = "grid"  # paper: learnable; factored = rows + columns, 80x smaller
-    # Initial queries: the paper's random ones, or "anchors": each starts as the position embedding of its own place on a
-    # regular grid, so that its first mask is a spot there. Objects then have a nearby query from the first step on,
+    position_embedding: Literal["grid", "factored"] = "grid"  # factored: rows + columns, 80x smaller
+    # Initial queries: the paper's random ones, or "anchors": each starts as the position embedding of its own place on
+    # a regular grid, so that its first mask is a spot there. Objects then have a nearby query from the first step on,
     # which saves a small model most of the time that random queries need to part. Needs "factored".
     query_init: Literal["random", "anchors"] = "random"
     mask_logit_scale: float = 0.0  # factor on dot(q, F); 0 = 1/sqrt(D), else the sigmoid saturates at D=640
     mask_logit_bias: float = -2.0  # initial value of a learned bias: masks start small, as regions are
-    # Normalises pooled features over the regions of a batch before the projection. The paper starts from a backbone that
-    # is aligned with its text encoder; from random weights all regions start out nearly parallel, and the grounding
-    # loss does not leave its plateau for a long time.
+    # Normalises pooled features over the regions of a batch before the projection. The paper starts from a backbone
+    # that is aligned with its text encoder; from random weights all regions start out nearly parallel.
     region_norm: bool = False
     temperature: float = 0.07  # initial value of the learned tau of eq. 2; CLIP's and GroupViT's choice
 

@@ -1,4 +1,4 @@
-"""Quality of service of every topic, as ../shared/ros_interface.md sets it; the user can override it.
+"""Quality of service of every topic; the user can override it.
 
 Overrides are the standard parameters `qos_overrides.<topic>.<publisher|subscription>.<history|depth|reliability>`.
 """

@@ -28,6 +28,7 @@ from openseg_ros.nodes.image_codec import encode_image
 RUN = "import typer; from openseg_ros.cli.run import run; typer.run(run)"
 START_TIMEOUT_S = 120.0  # a loaded machine needs half a minute to import torch
 ANSWER_TIMEOUT_S = 15.0
+MATCHING_S = 0.2
 
 BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -146,6 +147,8 @@ class Peer:
         """A publisher that is connected to one subscriber."""
         publisher = self.node.create_publisher(message_type, topic, qos)
         wait_until(lambda: publisher.get_subscription_count() > 0, f"a subscriber of {topic}")
+        # The subscriber learns of us a moment later; until then it throws best-effort data away.
+        time.sleep(MATCHING_S)
         return publisher
 
     def record(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> Recorder:
@@ -154,6 +157,7 @@ class Peer:
         subscription = self.node.create_subscription(message_type, topic, recorder.messages.append, qos)
         name = subscription.topic_name
         wait_until(lambda: self.node.count_publishers(name) > 0, f"a publisher of {topic}", START_TIMEOUT_S)
+        time.sleep(MATCHING_S)  # until the publisher knows us, to which an output without subscribers is no work
         return recorder
 
     def destroy_subscriptions(self) -> None:

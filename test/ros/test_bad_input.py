@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import array
+from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros.ros_peer import LATCHED, NodeProcess, NodeStarter, Peer, Recorder, ask, picture, wait_until, wait_until_active
+from ros.ros_peer import (
+    BEST_EFFORT,
+    LATCHED,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    ask,
+    picture,
+    wait_until,
+    wait_until_active,
+)
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
 from openseg_ros.srv import SetQuery
@@ -31,15 +44,20 @@ def diagnostics(node: NodeProcess, peer: Peer) -> Recorder:
 
 
 @pytest.fixture(scope="module")
+def camera(node: NodeProcess, peer: Peer) -> Any:
+    return peer.publisher(Image, "/image")
+
+
+@pytest.fixture(scope="module")
 def states(node: NodeProcess, peer: Peer) -> Recorder:
     recorder = peer.record(QueryState, "/openseg/query_state", LATCHED)
     wait_until(lambda: recorder.messages, "the state of the default query")
     return recorder
 
 
-def publish_and_wait_for_answer(peer: Peer, publisher: object, regions: Recorder) -> RegionArray:
+def publish_and_wait_for_answer(peer: Peer, camera: Any, regions: Recorder) -> RegionArray:
     message = peer.image(picture())
-    publisher.publish(message)  # type: ignore[attr-defined]
+    camera.publish(message)
     return wait_until(lambda: regions.with_stamp(message.header), "an answer after the bad images")[0]
 
 
@@ -66,19 +84,23 @@ def bad_image(peer: Peer, change: dict[str, object]) -> Image:
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
 def test_bad_image_is_counted_and_survived(
-    peer: Peer, node: NodeProcess, regions: Recorder, diagnostics: Recorder, change: dict[str, object], cause: str
+    peer: Peer,
+    node: NodeProcess,
+    camera: Any,
+    regions: Recorder,
+    diagnostics: Recorder,
+    change: dict[str, object],
+    cause: str,
 ) -> None:
     key = f"bad_input.{cause}"
     before = int(peer.fresh_status(diagnostics).get(key, 0))
-    publisher = peer.publisher(Image, "/image")
     message = bad_image(peer, change)
-    publisher.publish(message)
+    camera.publish(message)
     wait_until(lambda: int(peer.status(diagnostics).get(key, 0)) == before + 1, f"{key} rises by one")
-    answer = publish_and_wait_for_answer(peer, publisher, regions)
+    answer = publish_and_wait_for_answer(peer, camera, regions)
     assert (answer.height, answer.width) == (120, 160)
     assert not regions.with_stamp(message.header), "a bad image has no result"
     assert node.is_alive()
-    peer.node.destroy_publisher(publisher)
 
 
 def test_each_cause_is_logged_once(node: NodeProcess) -> None:
@@ -133,11 +155,16 @@ def test_refused_queries_are_counted(peer: Peer, node: NodeProcess, states: Reco
     assert node.is_alive()
 
 
-def test_thousand_queries_are_answered(peer: Peer, states: Recorder, regions: Recorder) -> None:
+def test_a_peer_with_another_quality_of_service_is_named(peer: Peer, node: NodeProcess, diagnostics: Recorder) -> None:
+    publisher = peer.node.create_publisher(String, "/openseg/query", BEST_EFFORT)  # queries are read reliably
+    wait_until(lambda: peer.status(diagnostics).get("incompatible_qos.~/query") == "1", "the peer is counted")
+    assert "~/query: a peer's" in node.output()
+    peer.node.destroy_publisher(publisher)
+
+
+def test_thousand_queries_are_answered(peer: Peer, camera: Any, states: Recorder, regions: Recorder) -> None:
     queries = [Query(text=f"object number {number}") for number in range(1000)]
     request = SetQuery.Request(queries=QueryArray(queries=queries, replace=True))
     answer = peer.call(SetQuery, "/openseg/set_query", request, timeout=60.0)
     assert answer.success and len(answer.parsed_phrases) == 1000
-    publisher = peer.publisher(Image, "/image")
-    assert publish_and_wait_for_answer(peer, publisher, regions).vocabulary_version == answer.version
-    peer.node.destroy_publisher(publisher)
+    assert publish_and_wait_for_answer(peer, camera, regions).vocabulary_version == answer.version

@@ -1,8 +1,11 @@
-"""Simulated time that jumps, images that are too old, and the compressed transport."""
+"""Simulated time that jumps, images that are too old, the compressed transport, names and remapping."""
 
 from __future__ import annotations
 
 import array
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,22 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros.ros_peer import NodeProcess, NodeStarter, Peer, Recorder, picture, wait_until, wait_until_active
+from ros.ros_peer import BEST_EFFORT, NodeProcess, NodeStarter, Peer, Recorder, picture, wait_until, wait_until_active
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_jpeg
 
 AGE_LIMIT_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def peer(domain: int) -> Iterator[Peer]:
+    other = Peer(domain, node_name="/arm/eye")
+    yield other
+    other.close()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,8 @@ def node(
     parameters.write_text(f"/**:\n  ros__parameters:\n    max_image_age_s: {AGE_LIMIT_S}\n")
     process = start_node(
         *("--weights", str(model_folder), "--backend", "torch", "--params-file", str(parameters)),
-        *("--image-transport", "compressed", "--use-sim-time", "--queries", "cup"),
+        *("--image-transport", "compressed", "--use-sim-time", "--queries", "cup", "--no-overlay"),
+        *("--namespace", "arm", "--name", "eye", "--image", "/camera/color/image_raw"),
     )
     wait_until_active(peer, process)
     return process
@@ -40,7 +51,7 @@ def node(
 
 @pytest.fixture(scope="module")
 def camera(node: NodeProcess, peer: Peer) -> Any:
-    return peer.publisher(CompressedImage, "/image/compressed")
+    return peer.publisher(CompressedImage, "/camera/color/image_raw/compressed")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +61,7 @@ def clock(node: NodeProcess, peer: Peer) -> Any:
 
 @pytest.fixture(scope="module")
 def regions(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(RegionArray, "/openseg/regions")
+    return peer.record(RegionArray, "/arm/eye/regions")
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +159,20 @@ def test_png_pictures_are_read(peer: Peer, camera: Any, regions: Recorder) -> No
     camera.publish(message)
     answer = wait_until(lambda: regions.with_stamp(header), "an answer")[0]
     assert (answer.height, answer.width) == (120, 160)
+
+
+def test_without_overlay_none_is_drawn(peer: Peer, camera: Any, regions: Recorder) -> None:
+    overlay = peer.record(Image, "/arm/eye/overlay", BEST_EFFORT)
+    time.sleep(0.3)
+    header = peer.stamp()
+    header.stamp.sec = 2_000_000_002
+    camera.publish(encode_jpeg(picture(), header))
+    wait_until(lambda: regions.with_stamp(header), "an answer")
+    time.sleep(0.3)
+    assert not overlay.messages
+
+
+def test_termination_is_clean(node: NodeProcess) -> None:
+    """The last test."""
+    assert node.interrupt(signal.SIGTERM) == 0, node.output()
+    assert "Traceback" not in node.output()

@@ -164,3 +164,12 @@ def test_a_command_becomes_its_phrase(peer: Peer, states: Recorder) -> None:
     state = ask(peer, states, "please pick up the red mug")
     assert list(state.parsed_phrases) == ["red mug"]
     assert state.text_encoder == "minilm"
+
+
+def test_interrupt_under_load_ends_cleanly(peer: Peer, node: NodeProcess, camera: threading.Event) -> None:
+    """The last test: an image is in work and queries wait when Ctrl-C comes."""
+    publisher = peer.publisher(String, "/openseg/query")
+    for sentence in SENTENCES:
+        publisher.publish(String(data=sentence))
+    assert node.interrupt() == 0, node.output()
+    assert "Traceback" not in node.output() and "[ERROR]" not in node.output(), node.output()
