@@ -34,11 +34,19 @@ class RenderSettings:
     height: int
     width: int
     sources: Sources
+    things: tuple[int, int] = (3, 9)  # least and largest number of objects in a scene
 
 
 def render_scene(settings: RenderSettings, index: int) -> Iterator[tuple[View, list[str]]]:
     """The views of scene `index` with their captions; depends on nothing but (settings, index)."""
-    scene = Scene(settings.seed, index, settings.sources, height=settings.height, width=settings.width)
+    scene = Scene(
+        settings.seed,
+        index,
+        settings.sources,
+        height=settings.height,
+        width=settings.width,
+        things=settings.things,
+    )
     middle, radius = scene.middle_and_radius()
     with Renderer(scene.model, settings.height, settings.width) as renderer:
         for number in range(settings.views):

@@ -26,6 +26,16 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def _things(text: str) -> tuple[int, int]:
+    least, separator, most = text.partition("-")
+    if not (least.isdigit() and (most.isdigit() or not separator)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LEAST-MOST, for example 1-3")
+    numbers = int(least), int(most or least)
+    if not 1 <= numbers[0] <= numbers[1] <= 20:
+        raise argparse.ArgumentTypeError(f"{text!r}: between 1 and 20 objects fit a table, the least first")
+    return numbers
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
@@ -37,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--scenes", type=_positive, required=True)
     parser.add_argument("--views", type=_positive, default=3, help="pictures of each scene (3)")
+    parser.add_argument("--things", type=_things, default=(3, 9), help="LEAST-MOST objects in a scene (3-9)")
     parser.add_argument("--size", type=_size, default=(240, 320), help="HEIGHTxWIDTH in pixels (240x320)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=_positive, default=1, help="processes (1)")
@@ -68,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             photos=PictureFolder(options.photos, "--photos") if options.photos else None,
         )
         height, width = options.size
-        settings = RenderSettings(options.seed, options.views, height, width, sources)
+        settings = RenderSettings(options.seed, options.views, height, width, sources, options.things)
         # everything that the result depends on; not the place it is written to, nor the number of processes
         kept = {
             key: str(value) if isinstance(value, Path) else value

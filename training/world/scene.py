@@ -57,15 +57,17 @@ class Scene:
         *,
         height: int,
         width: int,
+        things: tuple[int, int] = (3, 9),
         kinds: Sequence[str] | None = None,
     ) -> None:
-        """Everything follows from (seed, index, sources); height and width only size the frame buffer.
+        """Everything follows from (seed, index, sources, things); height and width only size the frame buffer.
 
-        `kinds` puts exactly these procedural objects in, instead of a random choice.
+        `things` is the least and the largest number of objects. `kinds` puts exactly these procedural objects in,
+        instead of a random choice.
         """
         self.seed, self.index = seed, index
         rng = np.random.default_rng([seed, index])
-        models = [KINDS[name].build(rng) for name in kinds] if kinds is not None else choose_models(rng, sources)
+        models = [KINDS[name].build(rng) for name in kinds] if kinds is not None else choose_models(rng, sources, things)
         spec = mujoco.MjSpec()
         _set_options(spec, height, width)
         self.room = room_module.build_room(spec, rng, sources.textures, sources.photos)
@@ -202,10 +204,10 @@ def _set_options(spec: mujoco.MjSpec, height: int, width: int) -> None:
     spec.stat.center = [0.0, 0.0, 0.0]
 
 
-def choose_models(rng: Rng, sources: Sources) -> list[ObjectModel]:
-    """3 to 9 objects; sometimes several of one kind, and then sometimes of clearly different size."""
+def choose_models(rng: Rng, sources: Sources, things: tuple[int, int]) -> list[ObjectModel]:
+    """As many objects as `things` allows; sometimes several of one kind, and then sometimes of clearly different size."""
     names = list(KINDS)
-    count = int(rng.integers(3, 10))
+    count = int(rng.integers(things[0], things[1] + 1))
     models: list[ObjectModel] = []
     while len(models) < count:
         if models and rng.random() < 0.14:
