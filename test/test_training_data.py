@@ -178,3 +178,14 @@ def test_broken_folders_are_named(folder: Path, tmp_path: Path) -> None:
     record.image_file.write_bytes(b"\x89PNG broken")
     with pytest.raises(DatasetError, match=r"0\.png is missing or not an image"):
         read_pixels(record)
+
+
+def test_images_of_many_things_can_be_left_out(folder: Path, tmp_path: Path) -> None:
+    crowded = write_tiny_coco(tmp_path / "crowded", 3)
+    content = json.loads((crowded / "panoptic.json").read_text())
+    content["categories"][2]["isthing"] = 0  # the table
+    content["annotations"][1]["segments_info"].pop()  # one thing and the table are left
+    (crowded / "panoptic.json").write_text(json.dumps(content))
+    assert [len(read_coco(CocoSource(str(crowded), max_things=limit)).records) for limit in (2, 1)] == [3, 1]
+    with pytest.raises(DatasetError, match=r"no annotations \(max_things: 0\)"):
+        read_coco(CocoSource(str(crowded), max_things=0))

@@ -387,3 +387,16 @@ def test_without_graphics_one_line_names_the_packages(tmp_path):
     assert result.returncode == 3
     assert len(result.stderr.strip().splitlines()) == 1
     assert "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6" in result.stderr
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_the_number_of_things_is_kept(index):
+    scene = Scene(3, index, Sources(), height=32, width=32, things=(1, 2))
+    assert 1 <= len(scene.objects) <= 2
+
+
+@pytest.mark.parametrize("text", ["3-1", "0-2", "x", "1-", "2-99"])
+def test_impossible_numbers_of_things_are_refused(text, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path / "x"), "--scenes", "1", "--things", text])
+    assert "--things" in capsys.readouterr().err
