@@ -67,7 +67,10 @@ class Scene:
         """
         self.seed, self.index = seed, index
         rng = np.random.default_rng([seed, index])
-        models = [KINDS[name].build(rng) for name in kinds] if kinds is not None else choose_models(rng, sources, things)
+        if kinds is None:
+            models = choose_models(rng, sources, things)
+        else:
+            models = [KINDS[name].build(rng) for name in kinds]
         spec = mujoco.MjSpec()
         _set_options(spec, height, width)
         self.room = room_module.build_room(spec, rng, sources.textures, sources.photos)
@@ -205,7 +208,7 @@ def _set_options(spec: mujoco.MjSpec, height: int, width: int) -> None:
 
 
 def choose_models(rng: Rng, sources: Sources, things: tuple[int, int]) -> list[ObjectModel]:
-    """As many objects as `things` allows; sometimes several of one kind, and then sometimes of clearly different size."""
+    """As many objects as `things` allows; sometimes some of one kind, and then sometimes of clearly different size."""
     names = list(KINDS)
     count = int(rng.integers(things[0], things[1] + 1))
     models: list[ObjectModel] = []
