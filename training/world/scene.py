@@ -67,10 +67,7 @@ class Scene:
         """
         self.seed, self.index = seed, index
         rng = np.random.default_rng([seed, index])
-        if kinds is None:
-            models = choose_models(rng, sources, things)
-        else:
-            models = [KINDS[name].build(rng) for name in kinds]
+        models = choose_models(rng, sources, things) if kinds is None else [KINDS[name].build(rng) for name in kinds]
         spec = mujoco.MjSpec()
         _set_options(spec, height, width)
         self.room = room_module.build_room(spec, rng, sources.textures, sources.photos)
