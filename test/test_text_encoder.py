@@ -51,9 +51,9 @@ def test_odd_phrases_get_unit_vectors(minilm: TextEncoder, phrase: str) -> None:
 
 def save_tokenizer(folder: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cup", "red", "mug"]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    tokenizer = BertTokenizerFast(vocab={word: index for index, word in enumerate(words)})
+    assert tokenizer("red mug")["input_ids"] == [2, 6, 7, 3]
+    tokenizer.save_pretrained(folder)
 
 
 def test_align_text_tower_projects_the_first_token(tmp_path: Path) -> None:
