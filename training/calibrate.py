@@ -27,6 +27,7 @@ from openseg_ros.runtime.weights import CONFIG_FILE, Calibration, WeightsError, 
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.text_encoder import TextEncoder, TextEncoderError, load_text_encoder
 from training.data.coco import CocoPanoptic, CocoSource, DatasetError, Record, read_coco, read_pixels
+from training.evaluation.proposal_recall import mask_iou
 
 MATCH_IOU = 0.5  # a region that overlaps the asked object by this is right
 
@@ -51,14 +52,14 @@ def collect_answers(
         proposals = segmenter.propose(image)
         if not len(proposals):
             continue
-        masks = np.stack([proposals.letterbox.upsample(logits) for logits in proposals.mask_logits]) > 0
+        masks = proposals.letterbox.restore(proposals.mask_logits) > 0
         true_names = _names(data, record)
         absent = [name for name in random.permutation(pool) if name not in true_names][: len(true_names)]
         for name in [*true_names, *absent]:
             cosine = proposals.embeddings @ encoder.encode([name])[0]
             best = int(cosine.argmax())
             labels = ids[None] == np.array(true_names.get(name, [-1]))[:, None, None]
-            iou = (labels & masks[best]).sum((1, 2)) / np.maximum((labels | masks[best]).sum((1, 2)), 1)
+            iou = mask_iou(masks[best : best + 1], labels)
             cosines.append(cosine[best])
             right.append(iou.max() >= MATCH_IOU)
             present.append(name in true_names)
