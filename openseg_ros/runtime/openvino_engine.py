@@ -1,17 +1,23 @@
-"""The CPU engine: OpenVINO, converted from the exported graph when it is created."""
+"""The CPU engine: OpenVINO, converted from the exported graph once and then kept on disk."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from openseg_ros.model.openseg import OpenSegInference
 from openseg_ros.runtime.engine import EngineError, EngineOutput
+from openseg_ros.runtime.engine_cache import cached_files, entry_key
 from openseg_ros.runtime.weights import Weights
 
+if TYPE_CHECKING:
+    from openseg_ros.model.openseg import OpenSegInference
+
 PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16"}
+IR_FILE = "model.xml"  # OpenVINO's intermediate representation; the tensors are in model.bin beside it
 
 
 class OpenVinoEngine:
@@ -21,7 +27,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, weights: Weights, precision: str = "auto") -> None:
-        """Export, convert and compile `weights` (some seconds).
+        """Compile `weights`: a second if they were converted before, else some seconds.
 
         Raises:
             EngineError: OpenVINO is not installed, or the processor cannot compute in `precision`.
@@ -39,9 +45,8 @@ class OpenVinoEngine:
         elif precision == "bf16" and "BF16" not in capabilities:
             raise EngineError("this processor does not compute in bf16; use precision fp32 or auto")
         config = weights.description.model
-        exported = export_network(OpenSegInference(weights.build_network()), config.input_size, config.grid)
         hints = {"INFERENCE_PRECISION_HINT": PRECISION_NAMES[precision], "PERFORMANCE_HINT": "LATENCY"}
-        self._compiled = core.compile_model(openvino.convert_model(exported), "CPU", hints)
+        self._compiled = core.compile_model(_converted(core, weights), "CPU", hints)
         self._request = self._compiled.create_infer_request()
         self.name = f"openvino {precision} CPU"
         self.input_size = config.input_size
@@ -62,6 +67,34 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO failed: {str(error).splitlines()[0]}") from error
         mask_logits, embeddings = (self._request.get_output_tensor(index).data.copy() for index in (0, 1))
         return EngineOutput(mask_logits, embeddings)
+
+
+def _converted(core: Any, weights: Weights) -> Any:
+    """`weights` as an OpenVINO model, float32, from the cache where possible."""
+    import openvino
+
+    made: list[Any] = []
+
+    def convert() -> Any:
+        # Imported here: with a kept network, the model's code and what it imports are not needed (seconds of a start).
+        from openseg_ros.model.openseg import OpenSegInference
+
+        config = weights.description.model
+        return openvino.convert_model(
+            export_network(OpenSegInference(weights.build_network()), config.input_size, config.grid)
+        )
+
+    def make(folder: Path) -> None:
+        made.append(convert())
+        try:
+            openvino.save_model(made[0], folder / IR_FILE, compress_to_fp16=False)
+        except RuntimeError as error:  # OpenVINO's way to say that the disk is full
+            raise OSError(str(error)) from error
+
+    entry = cached_files(entry_key(weights, "openvino", openvino.__version__, torch.__version__), make)
+    if entry:  # read back even where just made: every start then runs the same graph, to the last bit
+        return core.read_model(entry / IR_FILE)
+    return made[0] if made else convert()
 
 
 def export_network(

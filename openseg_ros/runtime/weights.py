@@ -11,6 +11,7 @@ import struct
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from safetensors import SafetensorError
@@ -19,8 +20,10 @@ from torch import Tensor
 
 from openseg_ros.configuration import ConfigurationError, build_config, read_yaml, to_mapping
 from openseg_ros.model.config import ModelConfig
-from openseg_ros.model.openseg import OpenSeg
 from openseg_ros.share_directory import share_directory
+
+if TYPE_CHECKING:
+    from openseg_ros.model.openseg import OpenSeg
 
 TENSOR_FILE = "model.safetensors"
 CONFIG_FILE = "model.yaml"
@@ -68,6 +71,9 @@ class Weights:
         Raises:
             WeightsError: tensors are missing, surplus, or of another shape than the configuration says.
         """
+        # Imported here: an engine that was converted before starts without the network's code (and transformers').
+        from openseg_ros.model.openseg import OpenSeg
+
         network = OpenSeg(self.description.model)
         try:
             network.load_state_dict(self.state)

@@ -22,7 +22,19 @@ from openseg_ros.cli.run import use_large_shared_memory
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 use_large_shared_memory()  # the sender's segment counts, and the test sends the images
 
-from ros.ros_peer import NodeStarter, Peer, picture  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from ros.ros_peer import (  # noqa: E402
+    LATCHED,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    picture,
+    wait_until,
+    wait_until_active,
+)
+
+from openseg_ros.msg import QueryState, RegionArray  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +116,31 @@ def peer(domain: int) -> Iterator[Peer]:
 def options(model_folder: Path) -> list[str]:
     """Options of `openseg run` for the random network on the quickly started engine."""
     return ["--weights", str(model_folder), "--backend", "torch"]
+
+
+@pytest.fixture(scope="module")
+def node(start_node: NodeStarter, options: list[str], peer: Peer) -> NodeProcess:
+    """One active node for the tests of a module; a module with other needs overrides `options`."""
+    process = start_node(*options)
+    wait_until_active(peer, process)
+    return process
+
+
+@pytest.fixture(scope="module")
+def states(node: NodeProcess, peer: Peer) -> Recorder:
+    """States of the query, the latched first one included."""
+    recorder = peer.record(QueryState, "/openseg/query_state", LATCHED)
+    wait_until(lambda: recorder.messages, "the first state of the query")
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def regions(node: NodeProcess, peer: Peer) -> Recorder:
+    """Answers."""
+    return peer.record(RegionArray, "/openseg/regions")
+
+
+@pytest.fixture(scope="module")
+def diagnostics(node: NodeProcess, peer: Peer) -> Recorder:
+    """Diagnostics."""
+    return peer.record(DiagnosticArray, "/diagnostics")

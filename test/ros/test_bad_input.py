@@ -6,18 +6,14 @@ import array
 from typing import Any
 
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
 from ros.ros_peer import (
     BEST_EFFORT,
-    LATCHED,
     NodeProcess,
-    NodeStarter,
     Peer,
     Recorder,
     ask,
     picture,
     wait_until,
-    wait_until_active,
 )
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -27,32 +23,13 @@ from openseg_ros.srv import SetQuery
 
 
 @pytest.fixture(scope="module")
-def node(start_node: NodeStarter, options: list[str], peer: Peer) -> NodeProcess:
-    process = start_node(*options, "--queries", "cup")
-    wait_until_active(peer, process)
-    return process
-
-
-@pytest.fixture(scope="module")
-def regions(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(RegionArray, "/openseg/regions")
-
-
-@pytest.fixture(scope="module")
-def diagnostics(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(DiagnosticArray, "/diagnostics")
+def options(options: list[str]) -> list[str]:
+    return [*options, "--queries", "cup"]
 
 
 @pytest.fixture(scope="module")
 def camera(node: NodeProcess, peer: Peer) -> Any:
     return peer.publisher(Image, "/image")
-
-
-@pytest.fixture(scope="module")
-def states(node: NodeProcess, peer: Peer) -> Recorder:
-    recorder = peer.record(QueryState, "/openseg/query_state", LATCHED)
-    wait_until(lambda: recorder.messages, "the state of the default query")
-    return recorder
 
 
 def publish_and_wait_for_answer(peer: Peer, camera: Any, regions: Recorder) -> RegionArray:

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
 from ros.ros_peer import BEST_EFFORT, NodeProcess, NodeStarter, Peer, Recorder, picture, wait_until, wait_until_active
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -62,11 +61,6 @@ def clock(node: NodeProcess, peer: Peer) -> Any:
 @pytest.fixture(scope="module")
 def regions(node: NodeProcess, peer: Peer) -> Recorder:
     return peer.record(RegionArray, "/arm/eye/regions")
-
-
-@pytest.fixture(scope="module")
-def diagnostics(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(DiagnosticArray, "/diagnostics")
 
 
 def set_clock(peer: Peer, clock: Any, diagnostics: Recorder, seconds: int) -> None:

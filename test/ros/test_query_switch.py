@@ -12,13 +12,11 @@ from ros.ros_peer import (
     BEST_EFFORT,
     LATCHED,
     NodeProcess,
-    NodeStarter,
     Peer,
     Recorder,
     ask,
     picture,
     wait_until,
-    wait_until_active,
 )
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -36,18 +34,6 @@ SENTENCES = [
     "blue bottle; white plate; fork; knife",
 ]
 SWITCHING_SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def node(start_node: NodeStarter, options: list[str], peer: Peer) -> NodeProcess:
-    process = start_node(*options)
-    wait_until_active(peer, process)
-    return process
-
-
-@pytest.fixture(scope="module")
-def states(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(QueryState, "/openseg/query_state", LATCHED)
 
 
 @pytest.fixture

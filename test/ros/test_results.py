@@ -10,21 +10,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from ros.ros_peer import (
     BEST_EFFORT,
-    LATCHED,
     RELIABLE,
     NodeProcess,
-    NodeStarter,
     Peer,
     Recorder,
     ask,
     picture,
     wait_until,
-    wait_until_active,
 )
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -62,31 +58,13 @@ class Outputs:
 
 
 @pytest.fixture(scope="module")
-def node(start_node: NodeStarter, options: list[str], peer: Peer) -> NodeProcess:
-    process = start_node(*options)
-    wait_until_active(peer, process)
-    return process
-
-
-@pytest.fixture(scope="module")
-def states(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(QueryState, "/openseg/query_state", LATCHED)
-
-
-@pytest.fixture(scope="module")
 def camera(node: NodeProcess, peer: Peer) -> Any:
     return peer.publisher(Image, "/image", RELIABLE)
 
 
 @pytest.fixture(scope="module")
-def outputs(node: NodeProcess, peer: Peer) -> Outputs:
-    regions = peer.record(RegionArray, "/openseg/regions")
+def outputs(peer: Peer, regions: Recorder) -> Outputs:
     return Outputs(peer, regions, {name: peer.record(Image, f"/openseg/{name}") for name in IMAGES})
-
-
-@pytest.fixture(scope="module")
-def diagnostics(node: NodeProcess, peer: Peer) -> Recorder:
-    return peer.record(DiagnosticArray, "/diagnostics")
 
 
 @pytest.fixture(scope="module")

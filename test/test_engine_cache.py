@@ -1,0 +1,104 @@
+"""A converted network is kept, checked and never stale."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_model import random_weights
+
+from openseg_ros.runtime import engine_cache
+from openseg_ros.runtime.engine import EngineOutput, create_engine
+from openseg_ros.runtime.weights import Weights, WeightsError
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    return random_weights(tmp_path_factory.mktemp("model") / "small")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("OPENSEG_CACHE", str(folder))
+    return folder
+
+
+def answer(weights: Weights) -> EngineOutput:
+    config = weights.description.model
+    images = np.random.default_rng(0).integers(0, 256, (1, *config.input_size, 3), dtype=np.uint8)
+    return create_engine(weights, "openvino", precision="fp32").infer(images, np.ones((1, *config.grid), np.float32))
+
+
+def test_kept_network_gives_the_same_numbers_and_is_not_made_again(weights: Weights, cache: Path) -> None:
+    first = answer(weights)
+    (entry,) = cache.iterdir()
+    made = (entry / "model.xml").stat().st_mtime_ns
+    second = answer(weights)
+    assert np.array_equal(first.mask_logits, second.mask_logits)
+    assert np.array_equal(first.embeddings, second.embeddings)
+    assert [path.name for path in cache.iterdir()] == [entry.name]
+    assert (entry / "model.xml").stat().st_mtime_ns == made
+
+
+def test_flipped_bit_in_a_kept_network_is_noticed(
+    weights: Weights, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = answer(weights)
+    (entry,) = cache.iterdir()
+    tensors = entry / "model.bin"
+    content = bytearray(tensors.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    tensors.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        second = answer(weights)
+    assert "is damaged and is made again" in caplog.text
+    assert np.array_equal(first.mask_logits, second.mask_logits)
+
+
+def test_other_weights_and_other_code_have_other_entries(
+    weights: Weights, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = random_weights(tmp_path / "other", seed=5)
+    keys = {
+        engine_cache.entry_key(weights, "openvino", "1"),
+        engine_cache.entry_key(weights, "openvino", "2"),
+        engine_cache.entry_key(other, "openvino", "1"),
+    }
+    code = tmp_path / "model"
+    code.mkdir()
+    (code / "head.py").write_text("changed = True\n")
+    monkeypatch.setattr(engine_cache.openseg_ros.model, "__path__", [str(code)])
+    keys.add(engine_cache.entry_key(weights, "openvino", "1"))
+    assert len(keys) == 4
+
+
+def test_unusable_cache_costs_time_only(weights: Weights, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = answer(weights)
+    cache.rename(cache.with_name("moved"))
+    cache.write_text("a file where the folder should be")
+    with caplog.at_level(logging.WARNING):
+        second = answer(weights)
+    assert "every start converts it" in caplog.text
+    assert np.allclose(first.mask_logits, second.mask_logits, atol=1e-5)
+
+
+def test_weights_that_do_not_fit_leave_nothing_behind(weights: Weights, cache: Path) -> None:
+    broken = Weights(
+        weights.name, weights.folder, weights.description, {**weights.state, "surplus": weights.state["queries"]}, "0"
+    )
+    with pytest.raises(WeightsError, match="surplus"):
+        create_engine(broken, "openvino")
+    assert list(cache.iterdir()) == []
+
+
+def test_old_entries_go(cache: Path) -> None:
+    def make(folder: Path) -> None:
+        (folder / "content").write_text("x")
+
+    for number in range(engine_cache.ENTRIES + 3):
+        assert engine_cache.cached_files(f"key{number}", make) == cache / f"key{number}"
+    assert len(list(cache.iterdir())) == engine_cache.ENTRIES
+    assert (cache / f"key{engine_cache.ENTRIES + 2}").is_dir()
