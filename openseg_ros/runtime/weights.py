@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -35,10 +36,17 @@ class WeightsError(RuntimeError):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns a cosine into a probability: sigmoid(scale * cosine + bias), fitted on validation scenes."""
+    """Turns cosine and mask quality into a probability, fitted on validation scenes (training.calibrate)."""
 
     scale: float = 1.0
+    quality: float = 0.0  # a part of an object often has the cosine of the whole, but not the certainty of its mask
     bias: float = 0.0
+
+    def probability(self, cosine: np.ndarray, quality: np.ndarray) -> np.ndarray:
+        """sigmoid(scale * cosine + quality * mask quality + bias), in the shape that the two broadcast to."""
+        with np.errstate(over="ignore"):  # exp of a large number is inf, and the probability rightly 0
+            result: np.ndarray = 1 / (1 + np.exp(-(self.scale * cosine + self.quality * quality + self.bias)))
+        return result
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def score_regions(
     proposals: Proposals, vocabulary: Vocabulary, calibration: Calibration, settings: SegmenterSettings
 ) -> Scores:
     """Score proposals against a vocabulary and choose those to report."""
-    probability = _probabilities(proposals.embeddings, vocabulary, calibration)
+    probability = _probabilities(proposals, vocabulary, calibration)
     wanted = np.array([query.threshold for query in vocabulary.queries], np.float32)
     thresholds = np.where(wanted < 0, np.float32(settings.score_threshold), wanted)
     background = np.array([query.background for query in vocabulary.queries], bool)
@@ -126,8 +126,9 @@ def _camera_mask(letterbox: Letterbox, logits: np.ndarray) -> tuple[tuple[int, i
     return (x + int(columns[0]), y + int(rows[0]), tight.shape[1], tight.shape[0]), tight
 
 
-def _probabilities(embeddings: np.ndarray, vocabulary: Vocabulary, calibration: Calibration) -> np.ndarray:
+def _probabilities(proposals: Proposals, vocabulary: Vocabulary, calibration: Calibration) -> np.ndarray:
     """(M, Q) float32: the best name's cosine per query (paper 4.3), calibrated."""
+    embeddings = proposals.embeddings
     if not vocabulary.queries:
         return np.zeros((len(embeddings), 0), np.float32)
     if embeddings.shape[1] != vocabulary.embeddings.shape[1]:
@@ -139,6 +140,4 @@ def _probabilities(embeddings: np.ndarray, vocabulary: Vocabulary, calibration: 
     best_name = np.maximum.reduceat(
         cosine, np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries))), axis=1
     )
-    with np.errstate(over="ignore"):
-        probability: np.ndarray = 1 / (1 + np.exp(-(calibration.scale * best_name + calibration.bias)))
-    return probability.astype(np.float32, copy=False)
+    return calibration.probability(best_name, proposals.mask_quality[:, None]).astype(np.float32, copy=False)

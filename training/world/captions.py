@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from training.world import grammar
+from training.world.room import BACKGROUND, FLOOR, WALL
 from training.world.view import Segment, View
 
 Rng = np.random.Generator
 CAPTIONS_PER_VIEW = 5
+SURROUNDINGS = 0.4  # share of captions that name floor, wall or background too
+SEEN_SHARE = 0.02  # of the picture, from which a surface is worth a word
 _SIZE_WORDS = {"big": ("big", "large"), "small": ("small", "little")}
 _NEXT_TO = ("next to", "beside", "near")
 _LEFT = ("to the left of", "left of")
@@ -153,6 +156,21 @@ def _table_with(view: View, things: Sequence[Segment], rng: Rng) -> str:
     return f"{table} with {', '.join(names) + rest if rest else grammar.listed(names)}{'' if rest else ' on it'}"
 
 
+def surroundings(shares: Mapping[str, float], rng: Rng) -> str:
+    """What else can be seen, as the end of a sentence: ", with a wall and the floor in view"; "" where nothing can.
+
+    shares: name of a surface to its share of the picture.
+    """
+    seen = [name for name in (FLOOR, WALL) if shares.get(name, 0.0) >= SEEN_SHARE]
+    ends = []
+    if seen:
+        names = [f"{rng.choice(['a', 'the'])} {seen[int(index)]}" for index in rng.permutation(len(seen))]
+        ends.append(f"{grammar.listed(names)} in view")
+    if shares.get(BACKGROUND, 0.0) >= SEEN_SHARE:
+        ends.append("a photo in the background")
+    return f", with {' and '.join(ends)}" if ends else ""
+
+
 _FORMS: tuple[tuple[Callable[[View, Sequence[Segment], Rng], str], float], ...] = (
     (_everything, 0.26),
     (_some, 0.20),
@@ -172,10 +190,15 @@ def write_captions(view: View, rng: Rng, count: int = CAPTIONS_PER_VIEW) -> list
         table = [f"an empty{' ' + view.table_word if view.table_word else ''} table"] * count
         names = {segment.name for segment in view.segments}
         return table if "table" in names else ["a room"] * count
+    total = sum(segment.area for segment in view.segments)
+    shares = {segment.name: segment.area / total for segment in view.segments if not segment.is_thing}
+    room_rng = rng.spawn(1)[0]  # of its own, so that pictures do not depend on these words
     weights = np.array([weight for _, weight in _FORMS])
     captions = []
     for index in range(count):
         form = _everything if index == 0 else _FORMS[int(rng.choice(len(_FORMS), p=weights / weights.sum()))][0]
         text = form(view, things, rng)
+        if room_rng.random() < SURROUNDINGS:
+            text += surroundings(shares, room_rng)
         captions.append(f"{text[0].upper()}{text[1:]}." if rng.random() < 0.5 else text)
     return captions

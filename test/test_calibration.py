@@ -1,0 +1,86 @@
+"""The calibration against a known truth, and its figures by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from openseg_ros.runtime.weights import Calibration
+from training.evaluation.calibration import (
+    Answers,
+    Candidates,
+    answer_figures,
+    answers,
+    best_of_each,
+    expected_calibration_error,
+    fit,
+)
+
+
+def candidates(asked: int, regions: int) -> Candidates:
+    """Regions that are right with probability sigmoid(12 cosine + 6 quality - 8)."""
+    random = np.random.default_rng(0)
+    count = asked * regions
+    cosine, quality = random.uniform(-0.2, 0.9, count), random.uniform(0.5, 1, count)
+    right = random.random(count) < 1 / (1 + np.exp(-(12 * cosine + 6 * quality - 8)))
+    return Candidates(cosine, quality, right, np.repeat(np.arange(asked), regions), np.ones(asked, bool))
+
+
+def test_fit_finds_the_true_curve() -> None:
+    known = candidates(20_000, 1)
+    found = fit(known)
+    assert found.scale == pytest.approx(12, rel=0.05)
+    assert found.quality == pytest.approx(6, rel=0.1)
+    assert found.bias == pytest.approx(-8, rel=0.05)
+    given = answers(known, found)
+    assert expected_calibration_error(given.probability, given.right) < 0.02
+    wrong = answers(known, Calibration(12, 6, 0))
+    assert expected_calibration_error(wrong.probability, wrong.right) > 0.1
+
+
+def test_probabilities_are_true_of_the_best_regions() -> None:
+    # The best of ten is right less often than its cosine says when cosines carry noise of their own.
+    known = candidates(4000, 10)
+    noisy = Candidates(
+        known.cosine + np.random.default_rng(1).normal(0, 0.4, len(known.cosine)),
+        known.quality,
+        known.right,
+        known.asked,
+        known.present,
+    )
+    given = answers(noisy, fit(noisy))
+    assert expected_calibration_error(given.probability, given.right) < 0.03
+
+
+def test_quality_parts_the_whole_from_its_parts() -> None:
+    # Two regions per phrase with one cosine: the whole (quality 0.9, right) and a part of it (0.7, wrong).
+    random = np.random.default_rng(0)
+    whole_first = random.random(400) < 0.5
+    right = np.stack([whole_first, ~whole_first], axis=1).ravel()
+    cosine = np.repeat(random.uniform(0.1, 0.4, 400), 2)
+    quality = np.where(right, 0.9, 0.7) + random.normal(0, 0.05, 800)
+    known = Candidates(cosine, quality, right, np.repeat(np.arange(400), 2), np.ones(400, bool))
+    assert answers(known, fit(known)).right.mean() > 0.95
+    assert answers(known, Calibration(scale=10)).right.mean() < 0.6
+
+
+def test_best_of_each_group() -> None:
+    score = np.array([0.1, 0.7, 0.3, 0.9, 0.2])
+    assert best_of_each(score, np.array([0, 0, 0, 2, 2])).tolist() == [1, 3]
+
+
+def test_probability_by_hand() -> None:
+    probability = Calibration(scale=2, quality=4, bias=-3).probability(np.array([[0.5], [-500.0]]), np.array([[0.5]]))
+    assert probability[:, 0] == pytest.approx([0.5, 0.0])
+
+
+def test_answer_figures_by_hand() -> None:
+    present = np.array([True, True, True, False, False])
+    given = Answers(np.array([0.9, 0.8, 0.2, 0.7, 0.1]), np.array([True, False, True, False, False]), present)
+    assert answer_figures(given) == {
+        "best_region_right": 2 / 3,
+        "not_found_precision": 1 / 2,  # of the third and the fifth, the fifth is really absent
+        "not_found_recall": 1 / 2,
+        "present_recall": 2 / 3,
+        "found_precision": 1 / 3,
+    }
