@@ -1,0 +1,70 @@
+"""What an image costs, and what words cost: the network once per image, then 1, 10, 100 or 1000 phrases.
+
+python -m benchmark.queries --weights tabletop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import skimage.data
+import typer
+
+from benchmark.timing import measure, report
+from openseg_ros.runtime.engine import EngineError, create_engine
+from openseg_ros.runtime.weights import WeightsError, load_weights
+from openseg_ros.segmenter.proposals import Proposals
+from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.text.text_encoder import TextEncoderError, load_text_encoder
+from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
+
+COLOURS = ("red", "green", "blue", "yellow", "black", "white", "brown", "orange", "purple", "gray")
+NOUNS = ("cup", "bowl", "plate", "spoon", "fork", "knife", "bottle", "can", "box", "book")
+PLACES = ("", "small ", "large ", "striped ", "wooden ", "metal ", "plastic ", "old ", "new ", "dirty ")
+
+
+def label(segmenter: Segmenter, proposals: Proposals, vocabulary: Vocabulary) -> tuple[object, object]:
+    """Score `proposals` with `vocabulary` and make the reported regions and the label image."""
+    segmentation = segmenter.segment(proposals, vocabulary)
+    return segmentation.regions, segmentation.mask
+
+
+def main(
+    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of every step.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Compare the network's run with scoring words on its result."""
+    try:
+        model = load_weights(weights)
+        encoder = load_text_encoder(model.description.text_encoder)
+        engine = create_engine(model)
+    except (WeightsError, EngineError, TextEncoderError) as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        raise typer.Exit(2) from error
+    phrases = [f"{place}{colour} {noun}" for place in PLACES for colour in COLOURS for noun in NOUNS]
+    image = np.ascontiguousarray(skimage.data.coffee())
+    segmenter = Segmenter(
+        engine=engine, calibration=model.description.calibration, settings=SegmenterSettings(score_threshold=0.05)
+    )
+    proposals = segmenter.propose(image)
+    rivals: dict[str, Callable[[], object]] = {"network on one image": partial(segmenter.propose, image)}
+    for count in (1, 10, 100, 1000):
+        vocabulary = build_vocabulary([Query(phrase) for phrase in phrases[:count]], encoder, count)
+        rivals[f"masks for {count} phrases"] = partial(label, segmenter, proposals, vocabulary)
+    known = [Query(phrase) for phrase in phrases[:100]]
+    rivals["look up 100 known phrases"] = partial(build_vocabulary, known, encoder, 0)
+    report(
+        f"{model.embedding_space} ({engine.name}), coffee photo {image.shape[1]}x{image.shape[0]}",
+        measure(rivals, rounds),
+        out,
+        {"rounds": rounds},
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
