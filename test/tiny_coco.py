@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from pycocotools import mask as rle_codec
+
+from training.data.broken_records import BrokenRecords
+from training.data.stored_masks import StoredMasks, read_masks
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (30, 60, 220), "white": (240, 240, 240)}
 KINDS = ("ball", "box")
@@ -47,5 +52,18 @@ def write_tiny_coco(folder: Path, images: int, seed: int = 0) -> Path:
     (folder / "panoptic.json").write_text(
         json.dumps({"images": records, "annotations": annotations, "categories": categories})
     )
-    (folder / "captions.json").write_text(json.dumps({"annotations": captions}))
+    (folder / "captions.json").write_text(json.dumps({"images": records, "annotations": captions}))
     return folder
+
+
+def write_tiny_masks(path: Path, masks: Mapping[str, Sequence[np.ndarray]]) -> dict[str, StoredMasks]:
+    """Write masks (H, W) bool by image file name as training.pseudo_label does; returns what is read back."""
+    images, annotations = [], []
+    for number, (name, drawn) in enumerate(masks.items()):
+        images.append({"id": number, "file_name": name, "height": drawn[0].shape[0], "width": drawn[0].shape[1]})
+        for mask in drawn:
+            code = rle_codec.encode(np.asfortranarray(mask.astype(np.uint8)))
+            segmentation = {"size": list(mask.shape), "counts": code["counts"].decode()}
+            annotations.append({"id": len(annotations), "image_id": number, "segmentation": segmentation})
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return read_masks(path, BrokenRecords(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -22,46 +23,87 @@ class AugmentationConfig:
     noise: float = 0.0  # largest standard deviation of Gaussian sensor noise, of 255
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies in the network's input: scaled, cropped or padded at the bottom and the right, mirrored."""
+
+    image_size: tuple[int, int]  # (H, W) pixels of the image
+    scaled_size: tuple[int, int]  # (H, W) of the whole image after scaling
+    corner: tuple[int, int]  # (top, left) of the crop in the scaled image
+    mirrored: bool
+    input_size: tuple[int, int]  # (H, W) of the network's input
+
+    @cached_property
+    def shown_size(self) -> tuple[int, int]:
+        """(rows, columns) of the input that show the image; the rest is padding."""
+        rows, columns = (min(self.input_size[axis], self.scaled_size[axis] - self.corner[axis]) for axis in (0, 1))
+        return rows, columns
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Image row at the centre of each shown input row, int64."""
+        return self._nearest(0)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """Image column at the centre of each shown input column, int64; falling if mirrored."""
+        columns = self._nearest(1)
+        return columns[::-1] if self.mirrored else columns
+
+    def valid(self, stride: int) -> np.ndarray:
+        """(h, w) float32: share of each grid cell of `stride` pixels that shows the image."""
+        rows, columns = (
+            np.clip(shown / stride - np.arange(side // stride), 0, 1)
+            for shown, side in zip(self.shown_size, self.input_size, strict=True)
+        )
+        return np.outer(rows, columns).astype(np.float32)
+
+    def scale_and_crop(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 -> (rows, columns, 3) uint8, without the padding."""
+        shrinks = self.scaled_size[0] < self.image_size[0]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        scaled = cv2.resize(image, self.scaled_size[::-1], interpolation=interpolation)
+        (top, left), (rows, columns) = self.corner, self.shown_size
+        cropped: np.ndarray = scaled[top : top + rows, left : left + columns]
+        return cropped[:, ::-1] if self.mirrored else cropped
+
+    def _nearest(self, axis: int) -> np.ndarray:
+        """Nearest image pixel of each shown input pixel; half-pixel convention, in whole numbers."""
+        position = 2 * (self.corner[axis] + np.arange(self.shown_size[axis])) + 1
+        nearest: np.ndarray = position * self.image_size[axis] // (2 * self.scaled_size[axis])
+        return nearest
+
+
+def draw_placement(
+    image_size: tuple[int, int], input_size: tuple[int, int], config: AugmentationConfig, random: np.random.Generator
+) -> Placement:
+    """Draw scale, crop and mirroring: the image fits the input times the drawn scale (paper 4.1)."""
+    factor = min(side / pixels for side, pixels in zip(input_size, image_size, strict=True))
+    factor *= random.uniform(*config.scale)
+    scaled = max(1, round(image_size[0] * factor)), max(1, round(image_size[1] * factor))
+    top, left = (int(random.integers(0, max(0, scaled[axis] - input_size[axis]) + 1)) for axis in (0, 1))
+    return Placement(image_size, scaled, (top, left), bool(random.random() < config.flip_probability), input_size)
+
+
 def augment(
-    image: np.ndarray,
-    ids: np.ndarray,
-    size: tuple[int, int],
-    config: AugmentationConfig,
-    random: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scale, crop or pad (bottom, right), flip and recolour one sample.
+    image: np.ndarray, input_size: tuple[int, int], config: AugmentationConfig, random: np.random.Generator
+) -> tuple[np.ndarray, Placement]:
+    """Scale, crop or pad, mirror and recolour one image.
 
     Args:
         image: (H, W, 3) uint8.
-        ids: (H, W) int32 segment ids.
-        size: (height, width) of the network's input.
+        input_size: (height, width) of the network's input.
         config: strengths.
         random: the sample's own generator.
 
     Returns:
-        image (height, width, 3) uint8 padded with 128, ids (height, width) int32 padded with 0,
-        valid (height, width) bool.
+        (height, width, 3) uint8 padded with 128, and where the image lies in it, for its labels.
     """
-    height, width = size
-    factor = min(height / image.shape[0], width / image.shape[1]) * random.uniform(*config.scale)
-    scaled = max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    image = cv2.resize(image, scaled[::-1], interpolation=interpolation)
-    ids = cv2.resize(ids, scaled[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    top = random.integers(0, max(0, scaled[0] - height) + 1)
-    left = random.integers(0, max(0, scaled[1] - width) + 1)
-    image, ids = (array[top : top + height, left : left + width] for array in (image, ids))
-    if random.random() < config.flip_probability:
-        image, ids = image[:, ::-1], ids[:, ::-1]
-    image = _recolour(image, config, random)
-    rows, columns = ids.shape
-    padded = np.full((height, width, 3), PADDING, np.uint8)
-    padded[:rows, :columns] = image
-    padded_ids = np.zeros((height, width), np.int32)
-    padded_ids[:rows, :columns] = ids
-    valid = np.zeros((height, width), bool)
-    valid[:rows, :columns] = True
-    return padded, padded_ids, valid
+    placement = draw_placement((image.shape[0], image.shape[1]), input_size, config, random)
+    rows, columns = placement.shown_size
+    padded = np.full((*input_size, 3), PADDING, np.uint8)
+    padded[:rows, :columns] = _recolour(placement.scale_and_crop(image), config, random)
+    return padded, placement
 
 
 def _recolour(image: np.ndarray, config: AugmentationConfig, random: np.random.Generator) -> np.ndarray:

@@ -2,79 +2,85 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
+from training.data.broken_records import BrokenRecords, DatasetError
+from training.data.json_file import read_json
+from training.data.records import FolderListing, Record, Segment
+from training.data.stored_masks import read_masks
 
-
-class DatasetError(RuntimeError):
-    """A data set is missing or broken; the message names the file and the record."""
-
-
-@dataclass(frozen=True)
-class CocoSource:
-    """Where one data set lies. The defaults are the tabletop world's names below `folder`."""
-
-    folder: str
-    images: str = "images"
-    panoptic_json: str = "panoptic.json"
-    panoptic_images: str = "panoptic"
-    captions_json: str = "captions.json"
-    # Leave out images with more things than this; None takes all. A caption of three things says far more about each of
-    # them than one of nine, so a network without a pretrained backbone learns its first words from simple images
-    # (measured: training/EXPERIMENTS.md).
-    max_things: int | None = None
+if TYPE_CHECKING:
+    from training.data.sources import DataSource
 
 
-@dataclass(frozen=True)
-class Segment:
-    """One annotated region of an image."""
+def read_coco(source: DataSource, problems: BrokenRecords) -> tuple[list[Record], dict[int, str]]:
+    """The images of `source` and the names of its categories.
 
-    id: int  # value in the id map
-    category: int
-    phrase: str  # "red mug" where the data set knows it, else the category's name
-
-
-@dataclass(frozen=True)
-class Record:
-    """One image with what is known of it; pixels are read on demand."""
-
-    image_file: Path
-    panoptic_file: Path
-    segments: tuple[Segment, ...]
-    captions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class CocoPanoptic:
-    """An annotated data set in memory, pixels on disk."""
-
-    records: tuple[Record, ...]
-    categories: dict[int, str]
-
-
-def read_coco(source: CocoSource) -> CocoPanoptic:
-    """Read the annotations of `source`; crowd segments are left out, as in training (research C1).
+    An image comes with whatever is known of it: an id map, captions, both, or nameless masks of `masks_json`. Crowd
+    segments are left out, as in training (research C1). An image with one broken part is left out as a whole.
 
     Raises:
-        DatasetError: a file is missing or not in the layout.
+        DatasetError: a file is missing or not in the layout, or too many records are broken.
     """
     folder = Path(source.folder).expanduser()
-    panoptic = _read_json(folder / source.panoptic_json)
-    captions: dict[int, list[str]] = defaultdict(list)
+    on_disk = FolderListing()
+    drawn = _Panoptic({}, {}, {}, set())
+    if source.panoptic_json:
+        drawn = _read_panoptic(folder, source, on_disk, problems)
+    captions: dict[str, list[str]] = {}
+    if source.captions_json:
+        captions = _read_captions(folder / source.captions_json, drawn.file_names, problems)
+    masks = read_masks(folder / source.masks_json, problems) if source.masks_json else {}
+    records = []
+    for name in dict.fromkeys([*drawn.segments, *captions, *masks]):
+        if name in drawn.left_out:
+            continue
+        with problems.record(f"{folder}: image {name}"):
+            panoptic_file, segments = drawn.segments.get(name, (None, ()))
+            records.append(
+                Record(
+                    image_file=on_disk.require(folder / source.images / name),
+                    panoptic_file=panoptic_file,
+                    segments=segments,
+                    captions=tuple(captions.get(name, ())),
+                    masks=None if panoptic_file else masks.get(name),
+                )
+            )
+    return records, drawn.categories
+
+
+class _Panoptic:
+    """Content of a panoptic file."""
+
+    def __init__(
+        self,
+        categories: dict[int, str],
+        file_names: dict[Any, str],
+        segments: dict[str, tuple[Path, tuple[Segment, ...]]],
+        left_out: set[str],
+    ) -> None:
+        self.categories = categories
+        self.file_names = file_names  # by image id
+        self.segments = segments  # id map and its segments, by the image's file name
+        self.left_out = left_out  # file names: broken, or too many things
+
+
+def _read_panoptic(folder: Path, source: DataSource, on_disk: FolderListing, problems: BrokenRecords) -> _Panoptic:
+    path = folder / source.panoptic_json
+    content = read_json(path)
     try:
-        for annotation in _read_json(folder / source.captions_json)["annotations"]:
-            captions[annotation["image_id"]].append(annotation["caption"])
-        categories = {category["id"]: category["name"] for category in panoptic["categories"]}
-        things = {category["id"] for category in panoptic["categories"] if category.get("isthing", 1)}
-        file_names = {image["id"]: image["file_name"] for image in panoptic["images"]}
-        records = []
-        for annotation in panoptic["annotations"]:
+        categories = {category["id"]: category["name"] for category in content["categories"]}
+        things = {category["id"] for category in content["categories"] if category.get("isthing", 1)}
+        annotations = content["annotations"]
+        file_names = _file_names(path, content["images"], problems)
+    except (KeyError, TypeError) as error:
+        raise DatasetError(f"{path} is not in the COCO panoptic layout: missing {error}") from error
+    panoptic = _Panoptic(categories, file_names, {}, set())
+    for index, annotation in enumerate(annotations):
+        with problems.record(f"{path}: annotations[{index}]"):
+            name = _file_name(file_names, annotation["image_id"])
+            panoptic.left_out.add(name)  # until it is known to be good
             segments = tuple(
                 Segment(
                     segment["id"],
@@ -84,47 +90,41 @@ def read_coco(source: CocoSource) -> CocoPanoptic:
                 for segment in annotation["segments_info"]
                 if not segment.get("iscrowd", 0)
             )
+            file = on_disk.require(folder / source.panoptic_images / annotation["file_name"])
             count = sum(segment.category in things for segment in segments)
-            if source.max_things is not None and count > source.max_things:
-                continue
-            image_id = annotation["image_id"]
-            records.append(
-                Record(
-                    folder / source.images / file_names[image_id],
-                    folder / source.panoptic_images / annotation["file_name"],
-                    segments,
-                    tuple(captions[image_id]),
-                )
-            )
-    except (KeyError, TypeError) as error:
-        raise DatasetError(f"{folder}: not the COCO panoptic + captions layout, missing {error}") from error
-    if not records:
-        raise DatasetError(f"{folder / source.panoptic_json} has no annotations (max_things: {source.max_things})")
-    return CocoPanoptic(tuple(records), categories)
+            if source.max_things is None or count <= source.max_things:
+                panoptic.segments[name] = (file, segments)
+                panoptic.left_out.remove(name)
+    return panoptic
 
 
-def read_pixels(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """The image (H, W, 3) uint8 RGB and its id map (H, W) int32, id = R + 256 G + 65536 B.
-
-    Raises:
-        DatasetError: a file is missing or damaged, or the sizes differ.
-    """
-    image = cv2.imread(str(record.image_file), cv2.IMREAD_COLOR_RGB)
-    panoptic = cv2.imread(str(record.panoptic_file), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise DatasetError(f"{record.image_file} is missing or not an image")
-    if panoptic is None:
-        raise DatasetError(f"{record.panoptic_file} is missing or not an image")
-    if image.shape != panoptic.shape:
-        raise DatasetError(f"{record.image_file} is {image.shape[:2]}, its panoptic image {panoptic.shape[:2]}")
-    return image, panoptic.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_captions(path: Path, file_names: dict[Any, str], problems: BrokenRecords) -> dict[str, list[str]]:
+    """Captions by file name; `file_names` are those of the panoptic file, which the captions' own list may lack."""
+    content = read_json(path)
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-    return content
+        annotations = content["annotations"]
+    except KeyError as error:
+        raise DatasetError(f"{path} is not in the COCO captions layout: missing {error}") from error
+    known = {**file_names, **_file_names(path, content.get("images", ()), problems)}
+    captions: dict[str, list[str]] = {}
+    for index, annotation in enumerate(annotations):
+        with problems.record(f"{path}: annotations[{index}]"):
+            caption = annotation["caption"]
+            if not isinstance(caption, str):
+                raise ValueError(f"the caption is {caption!r}, not a text")
+            captions.setdefault(_file_name(known, annotation["image_id"]), []).append(caption)
+    return captions
+
+
+def _file_names(path: Path, images: Any, problems: BrokenRecords) -> dict[Any, str]:
+    names: dict[Any, str] = {}
+    for index, image in enumerate(images):
+        with problems.record(f"{path}: images[{index}]"):
+            names[image["id"]] = image["file_name"]
+    return names
+
+
+def _file_name(names: dict[Any, str], image_id: Any) -> str:
+    if image_id not in names:
+        raise ValueError(f"image {image_id} is not in images")
+    return names[image_id]

@@ -1,19 +1,26 @@
-"""Training samples: a torch data set over COCO sources, its sampler, and the batches that the losses take."""
+"""Training samples: a torch data set over annotated images, its sampler, and the batches that the losses take."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from openseg_ros.model.openseg import PIXEL_CENTRE
-from training.data.augmentation import AugmentationConfig, augment
-from training.data.coco import CocoPanoptic, read_pixels
-from training.data.words import Vocabulary, WordRule, extract_words
+from training.data.augmentation import AugmentationConfig, Placement, augment
+from training.data.broken_records import DatasetError, too_many_broken
+from training.data.grid_labels import cell_classes, mask_shares, segment_shares
+from training.data.pixels import check_size, read_ids, read_image
+from training.data.prepared_words import PreparedWords
+from training.data.records import AnnotatedImages, Record
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Batch:
     valid: Tensor  # (B, h, w) float32
     labels: Tensor  # (B, M, h, w) float32, share of a grid cell that the label covers
     label_exists: Tensor  # (B, M) bool
+    classes: Tensor  # (B, h, w) int64, row of the class list that covers most of a grid cell, -1 = unlabelled
     words: Tensor  # (B, K) int64, rows of the word table; 0 where word_exists is False
     word_exists: Tensor  # (B, K) bool
 
@@ -39,27 +47,39 @@ class SampleConfig:
 
 
 class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
-    """Augmented samples of one or more sources. An index is (record, random seed), so that a step can be redone."""
+    """Augmented samples of one or more sources. An index is (record, random seed), so that a step can be redone.
+
+    A record whose pixels cannot be read is reported and counted as broken, for all loader processes together, and
+    another of its source takes its place, drawn from the sample's own seed. When a source then has more broken records
+    than its `skip_limit`, those found while reading it included, a DatasetError lists them.
+    """
 
     def __init__(
         self,
-        sources: Sequence[CocoPanoptic],
+        sources: Sequence[AnnotatedImages],
+        words: PreparedWords,
         *,
-        rule: WordRule,
         augmentation: AugmentationConfig,
         config: SampleConfig,
     ) -> None:
-        """Extract the words of all captions, once."""
+        """Join `sources`.
+
+        Raises:
+            DatasetError: two sources name different classes, or `words` are those of other captions.
+        """
+        self.sources = tuple(sources)
         self.records = [record for source in sources for record in source.records]
         self.source_sizes = [len(source.records) for source in sources]
-        captions = [[extract_words(text, rule) for text in record.captions] for record in self.records]
-        self.vocabulary = Vocabulary.of(words for record in captions for words in record)
-        rows = self.vocabulary.indices()
-        self.captions = [
-            [np.array([rows[word] for word in words], np.int64) for words in record] for record in captions
-        ]
+        self.words = words
+        if [len(rows) for rows in words.rows] != [len(record.captions) for record in self.records]:
+            raise DatasetError("the prepared words belong to other captions; prepare them from these sources")
+        categories = _shared_categories(sources)
+        self.class_names = tuple(categories.values())
+        self._class_rows = {category: row for row, category in enumerate(categories)}
         self.augmentation = augmentation
         self.config = config
+        # Shared memory: what one loader process has found broken, all know.
+        self._unreadable = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
         """Number of images."""
@@ -67,30 +87,89 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
 
     def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:
         """The sample of record `index[0]`, all randomness from `index[1]`."""
-        record_index, seed = index
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # each loader process is one thread; more would fight over the cores
+        record, seed = index
         random = np.random.default_rng(seed)
-        record = self.records[record_index]
-        config = self.config
-        image, ids = read_pixels(record)
-        image, ids, valid = augment(image, ids, config.input_size, self.augmentation, random)
-        segment_ids = np.array([segment.id for segment in record.segments], np.int32)
-        labels = grid_average(ids[None] == segment_ids[:, None, None], config.stride)
-        labels = labels[labels.sum((1, 2)) >= config.smallest_label]
+        while True:
+            if not self._unreadable[record]:
+                try:
+                    return self._sample(record, random)
+                except DatasetError as error:
+                    self._note_unreadable(record, error)
+            source, first = self._source_of(record)
+            record = first + int(random.integers(self.source_sizes[source]))
+
+    def _sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        record, config = self.records[index], self.config
+        image = read_image(record.image_file)
+        ids = read_ids(record.panoptic_file) if record.panoptic_file else None
+        if ids is not None:
+            check_size(record, image, ids.shape)
+        elif record.masks:
+            check_size(record, image, (record.masks.height, record.masks.width))
+        padded, placement = augment(image, config.input_size, self.augmentation, random)
+        labels, classes = self._labels(record, ids, placement)
         return {
-            "image": image,
-            "valid": grid_average(valid[None], config.stride)[0],
-            "labels": labels,
-            "words": self._draw_words(record_index, random),
+            "image": padded,
+            "valid": placement.valid(config.stride),
+            "labels": labels[labels.sum((1, 2)) >= config.smallest_label],
+            "classes": classes,
+            "words": self._draw_words(index, random),
         }
 
-    def _draw_words(self, record_index: int, random: np.random.Generator) -> np.ndarray:
+    def _labels(self, record: Record, ids: np.ndarray | None, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
+        """Shares (M, h, w) of the record's masks, and its cells' classes (h, w)."""
+        stride = self.config.stride
+        if ids is not None:
+            segment_ids = np.array([segment.id for segment in record.segments], np.int32)
+            rows = np.array([self._class_rows[segment.category] for segment in record.segments], np.int64)
+            shares = segment_shares(ids, segment_ids, placement, stride)
+            return shares, cell_classes(shares, rows)
+        grid = tuple(side // stride for side in placement.input_size)
+        shares = mask_shares(record.masks, placement, stride) if record.masks else np.zeros((0, *grid), np.float32)
+        return shares, np.full(grid, -1, np.int64)
+
+    def _draw_words(self, index: int, random: np.random.Generator) -> np.ndarray:
         """Words of one random caption, each kept with probability kp, at least one (research A4)."""
-        captions = self.captions[record_index]
+        captions = self.words.rows[index]
         if not captions:
             return np.zeros(0, np.int64)
         words = captions[random.integers(len(captions))]
         kept = words[random.random(len(words)) < self.config.keep_probability]
         return kept if len(kept) or not len(words) else words[[random.integers(len(words))]]
+
+    def _source_of(self, record: int) -> tuple[int, int]:
+        """Index of the source that `record` belongs to, and the source's first record."""
+        ends = np.cumsum(self.source_sizes)
+        source = int(np.searchsorted(ends, record, side="right"))
+        return source, int(ends[source]) - self.source_sizes[source]
+
+    def _note_unreadable(self, record: int, error: DatasetError) -> None:
+        _log.warning("broken record replaced: %s", error)
+        self._unreadable[record] = True
+        number, first = self._source_of(record)
+        source = self.sources[number]
+        broken = [first + int(row) for row in self._unreadable[first : first + len(source.records)].nonzero()]
+        if len(source.problems) + len(broken) > source.skip_limit or len(broken) == len(source.records):
+            others = [f"{self.records[other].image_file} or its labels" for other in broken if other != record]
+            raise too_many_broken([str(error), *others, *source.problems], source.skip_limit) from error
+
+
+def _shared_categories(sources: Sequence[AnnotatedImages]) -> dict[int, str]:
+    """The categories of those sources that have any.
+
+    Raises:
+        DatasetError: they differ.
+    """
+    named = [source for source in sources if source.categories]
+    for source in named[1:]:
+        if list(source.categories.items()) != list(named[0].categories.items()):
+            raise DatasetError(
+                f"{named[0].folder} and {source.folder} have different class lists "
+                f"({len(named[0].categories)} and {len(source.categories)} classes); sources of one run share one"
+            )
+    return named[0].categories if named else {}
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
@@ -160,10 +239,11 @@ def collate(samples: Sequence[dict[str, np.ndarray]]) -> Batch:
         words[row, : len(sample["words"])] = torch.from_numpy(sample["words"])
         word_exists[row, : len(sample["words"])] = True
     return Batch(
-        images=(images.float() - PIXEL_CENTRE) / PIXEL_CENTRE,
+        images=images.float().sub_(PIXEL_CENTRE).div_(PIXEL_CENTRE),
         valid=torch.from_numpy(np.stack([sample["valid"] for sample in samples])),
         labels=labels,
         label_exists=label_exists,
+        classes=torch.from_numpy(np.stack([sample["classes"] for sample in samples])),
         words=words,
         word_exists=word_exists,
     )

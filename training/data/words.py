@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +51,11 @@ def extract_words(caption: str, rule: WordRule) -> list[str]:
     return [*words, *(phrases if rule.phrases else ())]
 
 
+def extract_all(captions: Sequence[str], rule: WordRule) -> list[list[str]]:
+    """`extract_words` of many captions; here, so that a process that only tags loads little."""
+    return [extract_words(caption, rule) for caption in captions]
+
+
 def _phrases_of(run: list[tuple[str, bool]]) -> list[str]:
     """Noun phrases of one run: all of it up to its last noun ("yellow rubber duck"), and its compound noun alone."""
     while run and not run[-1][1]:
@@ -58,19 +63,3 @@ def _phrases_of(run: list[tuple[str, bool]]) -> list[str]:
     first_noun = next((index for index, (_, noun) in enumerate(run) if noun), 0)
     parts = [run, run[first_noun:]]
     return [" ".join(word for word, _ in part) for part in parts if len(part) > 1]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """All distinct words of a set of captions, sorted; a word's index is its row in the embedding table."""
-
-    words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, captions: Iterable[Iterable[str]]) -> Vocabulary:
-        """The vocabulary of already extracted captions."""
-        return cls(tuple(sorted({word for caption in captions for word in caption})))
-
-    def indices(self) -> dict[str, int]:
-        """Row of every word."""
-        return {word: index for index, word in enumerate(self.words)}
