@@ -1,4 +1,4 @@
-"""Metrics against counts made by hand, and the calibration against a known truth."""
+"""Metrics against counts made by hand, and the command on a small network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from tiny_coco import write_tiny_coco
 from typer import Typer
 from typer.testing import CliRunner
 
-from openseg_ros.runtime.weights import Calibration, load_weights
+from openseg_ros.runtime.weights import load_weights
 from training import evaluate
-from training.calibrate import Answers, expected_calibration_error, fit, not_found_figures, probabilities
 from training.evaluation.confusion import ConfusionMatrix
 from training.evaluation.proposal_recall import ProposalRecall, mask_iou
-from training.evaluation.protocol import Prediction, phrase_hits, segment_pixels
 
 
 def test_iou_by_hand_and_both_rules_for_absent_classes() -> None:
@@ -56,60 +54,6 @@ def test_recall_counts_labels_not_images() -> None:
     recall.add(proposal[:0], label[:1])  # no proposal at all: missed
     recall.add(proposal, label[:0])
     assert recall.result() == {"R50": 3 / 5, "R70": 2 / 5, "R90": 1 / 5}
-
-
-def prediction() -> Prediction:
-    """Two proposals side by side; the left one means (1, 0), the right one (0, 1)."""
-    logits = np.full((2, 1, 4), -9.0, np.float32)
-    logits[0, 0, :2] = logits[1, 0, 2:] = 9
-    labels = logits > 0
-    return Prediction(logits, np.eye(2, dtype=np.float32), labels, np.array([0, 1]), ("red mug", "bowl"))
-
-
-def test_pixels_take_the_class_of_their_region() -> None:
-    assert segment_pixels(prediction(), np.eye(2)[::-1]).tolist() == [[1, 1, 0, 0]]
-    # Eq. 6 sums over proposals: 0.6 + 0.6 of two agreeing regions beat 1.0 of one.
-    logits = np.zeros((3, 1, 1), np.float32) + 9
-    three = Prediction(logits, np.array([[1, 0], [0, 0.6], [0, 0.6]]), logits > 0, np.zeros(3), ("", "", ""))
-    assert segment_pixels(three, np.eye(2)).tolist() == [[1]]
-
-
-class TwoPhrases:
-    name, dim = "two", 2
-
-    def __init__(self, swapped: bool) -> None:
-        self.vectors = {"red mug": np.eye(2)[int(swapped)], "bowl": np.eye(2)[1 - int(swapped)]}
-
-    def encode(self, texts: list[str]) -> np.ndarray:
-        return np.stack([self.vectors[text] for text in texts])
-
-
-def test_a_phrase_hits_when_its_best_region_is_the_object() -> None:
-    assert phrase_hits(prediction(), TwoPhrases(swapped=False)) == [True, True]
-    assert phrase_hits(prediction(), TwoPhrases(swapped=True)) == [False, False]
-
-
-def test_calibration_finds_the_true_curve() -> None:
-    random = np.random.default_rng(0)
-    cosine = random.uniform(-0.2, 0.9, 20_000)
-    right = random.random(20_000) < 1 / (1 + np.exp(-(12 * cosine - 5)))
-    answers = Answers(cosine, right, right)
-    found = fit(answers)
-    assert found.scale == pytest.approx(12, rel=0.05)
-    assert found.bias == pytest.approx(-5, rel=0.05)
-    probability = probabilities(answers, found)
-    assert expected_calibration_error(probability, right) < 0.02
-    assert expected_calibration_error(probabilities(answers, Calibration(12, 0)), right) > 0.2
-
-
-def test_not_found_figures_by_hand() -> None:
-    present = np.array([True, True, True, False, False])
-    answers = Answers(np.zeros(5), np.array([True, False, True, False, False]), present)
-    figures = not_found_figures(np.array([0.9, 0.8, 0.2, 0.7, 0.1]), answers)
-    assert figures["not_found_precision"] == 1 / 2  # of the third and the fifth, the fifth is really absent
-    assert figures["not_found_recall"] == 1 / 2
-    assert figures["present_recall"] == 2 / 3
-    assert figures["found_precision"] == 1 / 3
 
 
 def run(command: object, *arguments: str) -> str:

@@ -2,14 +2,14 @@
 
     python -m training.calibrate --weights runs/tabletop --data runs/data/val
 
-For each phrase that is true of an image, and as many that are not, the best region is looked up. Its score should be
-the probability that this region is right, when half of what is asked is there. Two numbers are fitted by maximum
-likelihood: probability = sigmoid(scale * cosine + bias).
+Every image is asked for each phrase that is true of it, and for as many that are not. The score of the best region
+should be the probability that this region is right. Three numbers are fitted by maximum likelihood:
+probability = sigmoid(scale * cosine + quality * mask quality + bias).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,34 +19,28 @@ import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.optimize import minimize
 
 from openseg_ros.configuration import to_mapping
 from openseg_ros.runtime.engine import EngineError, create_engine
 from openseg_ros.runtime.weights import CONFIG_FILE, Calibration, WeightsError, load_weights, write_atomically
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.text_encoder import TextEncoder, TextEncoderError, load_text_encoder
-from training.data.coco import CocoPanoptic, CocoSource, DatasetError, Record, read_coco, read_pixels
+from training.data.broken_records import DatasetError
+from training.data.pixels import read_pixels
+from training.data.records import AnnotatedImages, Record
+from training.data.sources import DataSource, read_source
+from training.evaluation.calibration import Candidates, answer_figures, answers, expected_calibration_error, fit
 from training.evaluation.proposal_recall import mask_iou
 
 MATCH_IOU = 0.5  # a region that overlaps the asked object by this is right
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What the best region of every asked phrase was worth."""
-
-    cosine: np.ndarray  # (A,) of the best region
-    right: np.ndarray  # (A,) bool: the phrase is true of the image and the region is the object
-    present: np.ndarray  # (A,) bool: the phrase is true of the image
-
-
-def collect_answers(
-    data: CocoPanoptic, segmenter: Segmenter, encoder: TextEncoder, random: np.random.Generator
-) -> Answers:
+def collect_candidates(
+    data: AnnotatedImages, segmenter: Segmenter, encoder: TextEncoder, random: np.random.Generator
+) -> Candidates:
     """Ask every image for what it shows, and for as many other phrases of the data set."""
     pool = np.array(sorted({name for record in data.records for name in _names(data, record)}))
-    cosines, right, present = [], [], []
+    cosines, qualities, right, present = [], [], [], []
     for record in track(data.records, "asking", console=Console(stderr=True)):
         image, ids = read_pixels(record)
         proposals = segmenter.propose(image)
@@ -55,55 +49,23 @@ def collect_answers(
         masks = proposals.letterbox.restore(proposals.mask_logits) > 0
         true_names = _names(data, record)
         absent = [name for name in random.permutation(pool) if name not in true_names][: len(true_names)]
+        segments = np.array([segment.id for segment in record.segments])
+        meets = mask_iou(masks, ids[None] == segments[:, None, None]) >= MATCH_IOU  # (regions, segments)
         for name in [*true_names, *absent]:
-            cosine = proposals.embeddings @ encoder.encode([name])[0]
-            best = int(cosine.argmax())
-            labels = ids[None] == np.array(true_names.get(name, [-1]))[:, None, None]
-            iou = mask_iou(masks[best : best + 1], labels)
-            cosines.append(cosine[best])
-            right.append(iou.max() >= MATCH_IOU)
+            cosines.append(proposals.embeddings @ encoder.encode([name])[0])
+            qualities.append(proposals.mask_quality)
+            right.append(meets[:, np.isin(segments, true_names.get(name, []))].any(1))
             present.append(name in true_names)
-    return Answers(np.array(cosines, np.float64), np.array(right), np.array(present))
+    return Candidates(
+        cosine=np.concatenate(cosines).astype(np.float64),
+        quality=np.concatenate(qualities).astype(np.float64),
+        right=np.concatenate(right),
+        asked=np.repeat(np.arange(len(cosines)), [len(part) for part in cosines]),
+        present=np.array(present),
+    )
 
 
-def fit(answers: Answers) -> Calibration:
-    """The maximum-likelihood scale and bias of sigmoid(scale * cosine + bias) for `right`."""
-
-    def negative_log_likelihood(parameters: np.ndarray) -> float:
-        logit = parameters[0] * answers.cosine + parameters[1]
-        return float(np.logaddexp(0, np.where(answers.right, -logit, logit)).mean())
-
-    solution = minimize(negative_log_likelihood, np.array([10.0, -5.0]), method="BFGS")
-    return Calibration(scale=round(float(solution.x[0]), 4), bias=round(float(solution.x[1]), 4))
-
-
-def probabilities(answers: Answers, calibration: Calibration) -> np.ndarray:
-    """Calibrated probability of each answer."""
-    result: np.ndarray = 1 / (1 + np.exp(-(calibration.scale * answers.cosine + calibration.bias)))
-    return result
-
-
-def expected_calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Mean over equal-width bins of |share right - mean probability|, weighted by their counts."""
-    index = np.minimum((probability * bins).astype(int), bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    gap = np.abs(np.bincount(index, right, bins) - np.bincount(index, probability, bins))
-    return float(gap.sum() / max(1, counts.sum()))
-
-
-def not_found_figures(probability: np.ndarray, answers: Answers, threshold: float = 0.5) -> dict[str, float]:
-    """How the answer "not found" (probability below `threshold`) and the answer "found" fare."""
-    not_found = probability < threshold
-    absent = ~answers.present
-    return {
-        "not_found_precision": float(absent[not_found].mean()) if not_found.any() else float("nan"),
-        "not_found_recall": float(not_found[absent].mean()) if absent.any() else float("nan"),
-        "present_recall": float((~not_found)[answers.present].mean()) if answers.present.any() else float("nan"),
-        "found_precision": float(answers.right[~not_found].mean()) if (~not_found).any() else float("nan"),
-    }
-
-
-def _names(data: CocoPanoptic, record: Record) -> dict[str, list[int]]:
+def _names(data: AnnotatedImages, record: Record) -> dict[str, list[int]]:
     """Every name that is true of something in the image, with the ids of those segments."""
     names: dict[str, list[int]] = {}
     for segment in record.segments:
@@ -125,19 +87,23 @@ def main(
         segmenter = Segmenter(
             engine=create_engine(model, backend), calibration=Calibration(), settings=SegmenterSettings()
         )
-        answers = collect_answers(read_coco(CocoSource(str(data))), segmenter, encoder, np.random.default_rng(seed))
+        annotated = read_source(DataSource(str(data)))
+        candidates = collect_candidates(annotated, segmenter, encoder, np.random.default_rng(seed))
     except (WeightsError, EngineError, TextEncoderError, DatasetError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
-    calibration = fit(answers)
-    probability = probabilities(answers, calibration)
+    if not candidates.right.any():
+        typer.secho(f"error: no region of {model.name} meets a segment of {data}: nothing to fit", err=True, fg="red")
+        raise typer.Exit(2)
+    calibration = fit(candidates)
+    given = answers(candidates, calibration)
     description = replace(model.description, calibration=calibration)
     text = yaml.safe_dump(to_mapping(description), sort_keys=False)
     write_atomically(model.folder / CONFIG_FILE, text.encode())
-    table = Table("figure", "value", title=f"{model.name}: {len(answers.right)} phrases on {data}")
-    table.add_row("scale, bias", f"{calibration.scale}, {calibration.bias}")
-    table.add_row("expected calibration error", f"{expected_calibration_error(probability, answers.right):.3f}")
-    for key, value in not_found_figures(probability, answers).items():
+    table = Table("figure", "value", title=f"{model.name}: {len(given.right)} phrases on {data}")
+    table.add_row("scale, quality, bias", f"{calibration.scale}, {calibration.quality}, {calibration.bias}")
+    table.add_row("expected calibration error", f"{expected_calibration_error(given.probability, given.right):.3f}")
+    for key, value in answer_figures(given).items():
         table.add_row(key.replace("_", " "), f"{value:.3f}")
     Console().print(table)
 

@@ -14,9 +14,21 @@ class ConfusionMatrix:
         self.counts = np.zeros((classes, classes), np.int64)
 
     def add(self, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Count one image: two integer arrays of one shape. Labels outside 0 .. classes - 1 are ignored."""
+        """Count one image: two integer arrays of one shape. Labels outside 0 .. classes - 1 are ignored.
+
+        Raises:
+            ValueError: the shapes differ, or the prediction of a labelled pixel is no class.
+        """
+        if label.shape != prediction.shape:
+            raise ValueError(f"the label has shape {label.shape}, the prediction {prediction.shape}")
         kept = (label >= 0) & (label < self.classes)
-        pairs = label[kept].astype(np.int64) * self.classes + prediction[kept]
+        predicted = prediction[kept].astype(np.int64)  # so that no unsigned type turns the sum below into floats
+        if predicted.size and not (predicted.min() >= 0 and predicted.max() < self.classes):
+            # It would be counted, in the cell of another pair.
+            raise ValueError(
+                f"predictions {predicted.min()} .. {predicted.max()} are not all in 0 .. {self.classes - 1}"
+            )
+        pairs = label[kept].astype(np.int64) * self.classes + predicted
         self.counts += np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
 
     def iou(self) -> np.ndarray:

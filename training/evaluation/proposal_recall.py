@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 THRESHOLDS = (0.5, 0.7, 0.9)
+PIXELS_AT_ONCE = 1 << 18  # 128 proposals as float32 take 128 MB; also far below 2^24, to which float32 counts exactly
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """IoU of every mask of `first` (N, ...) bool with every mask of `second` (M, ...) bool: (N, M) float64."""
-    flat = (
-        first.reshape(len(first), -1).astype(np.float32),
-        second.reshape(len(second), -1).astype(np.float32),
-    )
-    intersection = (flat[0] @ flat[1].T).astype(np.float64)
-    union = flat[0].sum(1)[:, None] + flat[1].sum(1)[None, :] - intersection
+    pixels = int(np.prod(first.shape[1:]))
+    flat = first.reshape(len(first), pixels), second.reshape(len(second), pixels)
+    intersection = np.zeros((len(first), len(second)))
+    areas = np.zeros(len(first)), np.zeros(len(second))
+    for start in range(0, pixels, PIXELS_AT_ONCE):
+        part = [masks[:, start : start + PIXELS_AT_ONCE].astype(np.float32) for masks in flat]
+        intersection += part[0] @ part[1].T
+        for area, masks in zip(areas, part, strict=True):
+            area += masks.sum(1)
+    union = areas[0][:, None] + areas[1][None, :] - intersection
     return intersection / np.maximum(union, 1)
 
 
@@ -27,7 +32,10 @@ class ProposalRecall:
     best: list[float] = field(default_factory=list)
 
     def add(self, proposals: np.ndarray, labels: np.ndarray) -> None:
-        """`proposals` (N, H, W) bool (sigmoid > 0.5) and `labels` (M, H, W) bool of one image."""
+        """`proposals` (N, H, W) bool (sigmoid > 0.5) and `labels` (M, H, W) bool of one image.
+
+        Several labels may be met by one proposal: recall here asks whether a mask was proposed, not which one it is.
+        """
         if len(labels):
             self.best.extend(mask_iou(proposals, labels).max(0) if len(proposals) else np.zeros(len(labels)))
 

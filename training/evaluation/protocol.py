@@ -1,117 +1,121 @@
-"""Runs a network over an annotated data set and measures masks and words (paper 4.2, 4.3)."""
+"""Measures a system's masks and words image by image (paper 4.2, 4.3; research C3, C4)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from openseg_ros.runtime.engine import Engine
-from openseg_ros.segmenter.letterbox import Letterbox
-from openseg_ros.text.text_encoder import TextEncoder
-from training.data.coco import CocoPanoptic, Record, read_pixels
 from training.evaluation.confusion import ConfusionMatrix
+from training.evaluation.data_set import NO_LABEL, AnnotatedImage, EvaluationSet
+from training.evaluation.phrase_hits import phrase_hits
 from training.evaluation.proposal_recall import ProposalRecall
+from training.evaluation.system import PhrasePrediction, Prediction
+
+Figure = int | float | None  # None = not measured: the system or the data set has nothing to measure it on
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Network output for one annotated image, masks at the image's resolution."""
+class ClassFigures:
+    """One row of the per-class table; None where a class does not occur."""
 
-    mask_logits: np.ndarray  # (N, H, W) float32
-    embeddings: np.ndarray  # (N, D) float32, unit length
-    labels: np.ndarray  # (M, H, W) bool, one mask per annotated segment
-    categories: np.ndarray  # (M,) row of the class list
-    phrases: tuple[str, ...]  # (M,)
-
-
-def predict(record: Record, rows: Mapping[int, int], engine: Engine) -> Prediction:
-    """Run `engine` on one annotated image; `rows` maps category ids to rows of the class list."""
-    image, ids = read_pixels(record)
-    letterbox = Letterbox(image.shape[:2], engine.input_size, engine.stride)
-    output = engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
-    segment_ids = np.array([segment.id for segment in record.segments], np.int32)
-    return Prediction(
-        letterbox.restore(output.mask_logits[0]),
-        output.embeddings[0],
-        ids[None] == segment_ids[:, None, None],
-        np.array([rows[segment.category] for segment in record.segments]),
-        tuple(segment.phrase for segment in record.segments),
-    )
+    name: str
+    iou: Figure
+    grounding_iou: Figure
+    pixels: int  # labelled
+    images: int  # that show it
 
 
-def segment_pixels(prediction: Prediction, class_embeddings: np.ndarray) -> np.ndarray:
-    """Class of every pixel by eq. 6: argmax over k of <w_k, z> . s, summed over all N proposals.
+@dataclass(frozen=True)
+class Measured:
+    """One image's own figures, to find the worst."""
 
-    Args:
-        prediction: the network's output.
-        class_embeddings: (K, D) unit rows.
-
-    Returns:
-        (H, W) rows of `class_embeddings`.
-    """
-    masks = 1 / (1 + np.exp(-prediction.mask_logits))
-    count, height, width = masks.shape
-    scores = (class_embeddings @ prediction.embeddings.T) @ masks.reshape(count, -1)
-    return scores.argmax(0).reshape(height, width)
+    prediction: np.ndarray  # (H, W) int32, rows of the data set's labels
+    mean_iou: float  # over the classes labelled in this image; NaN if there are none
 
 
 class Evaluation:
-    """Collects mIoU, Grounding mIoU and proposal recall image by image.
+    """Collects mIoU, Grounding mIoU, proposal recall and phrase hits.
 
-    Predictions are made at the letterboxed size, restored to the annotation's size, and counted there.
+    Both mIoU are of one confusion matrix over all images. For Grounding mIoU a system is asked, image by image, for the
+    classes labelled in it and no others; images of one class stay in, though every pixel is right there (research C4).
     """
 
-    def __init__(self, data: CocoPanoptic, encoder: TextEncoder) -> None:
-        """Measure on the categories of `data`, each named as the data set names it."""
-        self.names = tuple(data.categories.values())
-        self._rows = {category: row for row, category in enumerate(data.categories)}
-        self._encoder = encoder
-        self._classes = encoder.encode(self.names)
-        self.all_classes, self.grounding = ConfusionMatrix(len(self.names)), ConfusionMatrix(len(self.names))
+    def __init__(self, data: EvaluationSet) -> None:
+        """Measure on the labels of `data`."""
+        self._data = data
+        count = len(data.labels)
+        self._all_rows = np.arange(len(data.queries))
+        self.all_classes, self.grounding = ConfusionMatrix(count), ConfusionMatrix(count)
         self.recall = ProposalRecall()
         self.hits: list[bool] = []
         self.images = 0
+        self._images_of_class = np.zeros(count, np.int64)
+        self._recall_measured = True
 
-    def add(self, record: Record, engine: Engine) -> None:
-        """Predict and count one image."""
-        prediction = predict(record, self._rows, engine)
-        self.recall.add(prediction.mask_logits > 0, prediction.labels)
-        label = np.full(prediction.mask_logits.shape[1:], -1)
-        for mask, category in zip(prediction.labels, prediction.categories, strict=True):
-            label[mask] = category
-        self.all_classes.add(label, segment_pixels(prediction, self._classes))
-        present = np.unique(prediction.categories)
-        self.grounding.add(label, present[segment_pixels(prediction, self._classes[present])])
-        self.hits += phrase_hits(prediction, self._encoder)
+    def add(self, annotated: AnnotatedImage, prediction: Prediction) -> Measured:
+        """Count one image.
+
+        Raises:
+            ValueError: the prediction has another size, or a class that was not asked for.
+        """
+        label = annotated.label
+        answer = self._labels_of(prediction.segment(self._all_rows))
+        own = ConfusionMatrix(len(self._data.labels))
+        own.add(label, answer)
+        self.all_classes.counts += own.counts
+        present = np.unique(label[label != NO_LABEL])
+        self._images_of_class[present] += 1
+        if len(present):
+            rows = np.flatnonzero(np.isin(self._data.label_of_query, present))
+            self.grounding.add(label, self._labels_of(prediction.segment(rows)))
+        proposals = prediction.proposals
+        if proposals is None:
+            self._recall_measured = False
+        else:
+            self.recall.add(proposals, annotated.masks[~annotated.crowd])
+        if annotated.phrases and isinstance(prediction, PhrasePrediction):
+            self.hits += phrase_hits(prediction, annotated.masks, annotated.phrases)
         self.images += 1
+        return Measured(answer, own.mean_iou())
 
-    def result(self) -> dict[str, int | float | dict[str, float]]:
-        """All figures; "grounding_iou_per_class" holds the classes that appear."""
-        iou = self.grounding.iou()
-        return {
-            "images": self.images,
+    def result(self) -> dict[str, Figure]:
+        """All figures by name; mIoU by both rules for absent classes (research C3)."""
+        recall = self.recall.result() if self._recall_measured else dict.fromkeys(self.recall.result())
+        figures: dict[str, Figure] = {
             "miou": self.all_classes.mean_iou(),
             "miou_of_union": self.all_classes.mean_iou_of_union(),
             "grounding_miou": self.grounding.mean_iou(),
-            "phrase_top1": float(np.mean(self.hits)) if self.hits else float("nan"),
-            **self.recall.result(),
-            "grounding_iou_per_class": {
-                name: round(float(value), 3) for name, value in zip(self.names, iou, strict=True) if np.isfinite(value)
-            },
+            "grounding_miou_of_union": self.grounding.mean_iou_of_union(),
+            "phrase_top1": float(np.mean(self.hits)) if self.hits else None,
+            **recall,
         }
+        return {"images": self.images, **{name: _finite(value) for name, value in figures.items()}}
+
+    def per_class(self) -> list[ClassFigures]:
+        """The per-class table, in the order of the data set's labels."""
+        iou, grounding, pixels = self.all_classes.iou(), self.grounding.iou(), self.all_classes.counts.sum(1)
+        return [
+            ClassFigures(
+                name,
+                _finite(float(iou[row])),
+                _finite(float(grounding[row])),
+                int(pixels[row]),
+                int(self._images_of_class[row]),
+            )
+            for row, name in enumerate(self._data.labels)
+        ]
+
+    def _labels_of(self, rows: np.ndarray) -> np.ndarray:
+        """Labels (H, W) int32 of predicted query rows."""
+        if rows.min() < 0 or rows.max() >= len(self._all_rows):
+            raise ValueError(
+                f"rows {rows.min()} .. {rows.max()} were predicted, there are {len(self._all_rows)} classes"
+            )
+        labels: np.ndarray = self._data.label_of_query[rows].astype(np.int32)
+        return labels
 
 
-def phrase_hits(prediction: Prediction, encoder: TextEncoder) -> list[bool]:
-    """For every phrase that names one segment of the image: does the best proposal meet that segment (IoU >= 0.5)?"""
-    unique = [index for index, phrase in enumerate(prediction.phrases) if prediction.phrases.count(phrase) == 1]
-    if not unique:
-        return []
-    words = encoder.encode([prediction.phrases[index] for index in unique])
-    best = (words @ prediction.embeddings.T).argmax(1)
-    masks = prediction.mask_logits[best] > 0
-    labels = prediction.labels[unique]
-    intersection = (masks & labels).sum((1, 2))
-    union = (masks | labels).sum((1, 2))
-    return list(intersection >= 0.5 * np.maximum(union, 1))
+def _finite(value: Figure) -> Figure:
+    """None for NaN, which JSON does not have."""
+    return None if value is None or not np.isfinite(value) else value

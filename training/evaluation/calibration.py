@@ -1,0 +1,104 @@
+"""Probabilities of regions: fitting them on validation answers, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from openseg_ros.runtime.weights import Calibration
+
+PRIOR = 1e-6  # of the fitted weights, per answer: matters only where the answers leave a weight open
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every region of every image, for every phrase that the image was asked for: R regions, A phrases."""
+
+    cosine: np.ndarray  # (R,) of region and phrase
+    quality: np.ndarray  # (R,) mask quality of the region
+    right: np.ndarray  # (R,) bool: the phrase is true of the image and the region is the object
+    asked: np.ndarray  # (R,) int, rising: number of the phrase
+    present: np.ndarray  # (A,) bool: the phrase is true of the image
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the best region of every asked phrase is worth."""
+
+    probability: np.ndarray  # (A,)
+    right: np.ndarray  # (A,) bool
+    present: np.ndarray  # (A,) bool
+
+
+def fit(candidates: Candidates) -> Calibration:
+    """The calibration whose best regions are right most often, and whose probabilities are true of the best regions.
+
+    All regions decide, by maximum likelihood, how cosine and mask quality weigh against each other: a part of an object
+    has nearly the cosine of the whole, but a vaguer mask. The best regions are a chosen few, though, so scale and bias
+    of that sum are then fitted once more on them alone.
+    """
+    columns = np.stack([candidates.cosine, candidates.quality], axis=1)
+    weights = _logistic(columns, candidates.right, expected=0.0)
+    score = columns @ weights[:2] + weights[2]
+    best = best_of_each(score, candidates.asked)
+    scale, bias = _logistic(score[best, None], candidates.right[best], expected=1.0)
+    fitted = scale * weights + [0, 0, bias]
+    return Calibration(*(round(float(value), 4) for value in fitted))
+
+
+def answers(candidates: Candidates, calibration: Calibration) -> Answers:
+    """What the calibrated system says to every phrase."""
+    probability = calibration.probability(candidates.cosine, candidates.quality)
+    best = best_of_each(probability, candidates.asked)
+    return Answers(probability[best], candidates.right[best], candidates.present[candidates.asked[best]])
+
+
+def best_of_each(score: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Index of the highest `score` (R,) of every group; `group` (R,) is rising."""
+    order = np.lexsort((score, group))
+    last = np.append(group[order][1:] != group[order][:-1], True)
+    found: np.ndarray = order[last]
+    return found
+
+
+def expected_calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Mean over equal-width bins of |share right - mean probability|, weighted by their counts."""
+    index = np.minimum((probability * bins).astype(int), bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    gap = np.abs(np.bincount(index, right, bins) - np.bincount(index, probability, bins))
+    return float(gap.sum() / max(1, counts.sum()))
+
+
+def answer_figures(given: Answers, threshold: float = 0.5) -> dict[str, float]:
+    """How the answers "not found" (probability below `threshold`) and "found" fare."""
+    not_found = given.probability < threshold
+    absent = ~given.present
+    return {
+        "best_region_right": float(given.right[given.present].mean()) if given.present.any() else float("nan"),
+        "not_found_precision": float(absent[not_found].mean()) if not_found.any() else float("nan"),
+        "not_found_recall": float(not_found[absent].mean()) if absent.any() else float("nan"),
+        "present_recall": float((~not_found)[given.present].mean()) if given.present.any() else float("nan"),
+        "found_precision": float(given.right[~not_found].mean()) if (~not_found).any() else float("nan"),
+    }
+
+
+def _logistic(columns: np.ndarray, labels: np.ndarray, *, expected: float) -> np.ndarray:
+    """Weights of sigmoid(columns @ weights[:-1] + weights[-1]) that make `labels` likeliest.
+
+    A weak prior draws the weights to `expected` (the bias to nothing): labels that can be parted without error would
+    otherwise ask for infinite weights, and labels that are all alike for any.
+    """
+    extended = np.append(columns, np.ones((len(columns), 1)), axis=1)
+    start = np.append(np.full(columns.shape[1], expected), 0.0)
+
+    def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logit = extended @ weights
+        error = 1 / (1 + np.exp(-logit)) - labels
+        away = PRIOR * (weights - start)
+        loss = np.logaddexp(0, np.where(labels, -logit, logit)).mean() + 0.5 * away @ (weights - start)
+        return float(loss), error @ extended / len(extended) + away
+
+    found: np.ndarray = minimize(loss_and_gradient, start, jac=True, method="BFGS").x
+    return found

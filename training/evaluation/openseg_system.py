@@ -1,0 +1,98 @@
+"""OpenSeg as an evaluated system: the network's proposals combined by eq. 6 (paper 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from openseg_ros.runtime.engine import Engine
+from openseg_ros.segmenter.letterbox import Letterbox
+from openseg_ros.text.text_encoder import TextEncoder
+from training.evaluation.best_class import best_class
+from training.evaluation.class_embeddings import ClassEmbeddings
+from training.evaluation.class_list import ClassList
+from training.evaluation.upsampled_bands import upsampled_bands
+
+
+class OpenSegSystem:
+    """Proposals of the network, each with the embedding of what it shows."""
+
+    name = "openseg"
+
+    def __init__(self, engine: Engine, encoder: TextEncoder) -> None:
+        """Run the network by `engine` and encode names by `encoder`."""
+        self._engine = engine
+        self._encoder = encoder
+        self._classes: ClassEmbeddings | None = None
+
+    def set_classes(self, classes: ClassList) -> None:
+        """Encode all names."""
+        self._classes = ClassEmbeddings.encode(classes, self._encoder)
+
+    def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> RegionPrediction:
+        """Run the network on (H, W, 3) uint8 RGB; `truth` is not looked at.
+
+        Raises:
+            EngineError: the run failed.
+            RuntimeError: `set_classes` was not called.
+        """
+        if self._classes is None:
+            raise RuntimeError("set_classes must come before predict")
+        letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
+        output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
+        return RegionPrediction(letterbox, output.mask_logits[0], output.embeddings[0], self._classes, self._encoder)
+
+
+class RegionPrediction:
+    """Regions of one image: masks with an embedding each."""
+
+    def __init__(
+        self,
+        letterbox: Letterbox,
+        mask_logits: np.ndarray,
+        embeddings: np.ndarray,
+        classes: ClassEmbeddings,
+        encoder: TextEncoder,
+    ) -> None:
+        """`mask_logits` (N, h, w) over the whole grid, `embeddings` (N, D) of unit length."""
+        self._letterbox = letterbox
+        self._mask_logits = mask_logits
+        self._embeddings = embeddings
+        self._classes = classes
+        self._encoder = encoder
+
+    @cached_property
+    def proposals(self) -> np.ndarray:
+        """(N, H, W) bool: where the sigmoid is above 0.5 (research C4)."""
+        proposals = np.empty((len(self._mask_logits), *self._letterbox.image_size), bool)
+        for rows, logits in upsampled_bands(self._letterbox, self._mask_logits):
+            proposals[:, rows] = logits > 0
+        return proposals
+
+    def segment(self, rows: np.ndarray) -> np.ndarray:
+        """Eq. 6: argmax over the classes of <w, z> times s, summed over all N proposals. (H, W) int64."""
+        scores = self._classes.scores(self._embeddings, rows)
+        best = np.empty(self._letterbox.image_size, np.int64)
+        for band, logits in upsampled_bands(self._letterbox, self._mask_logits):
+            masks = _sigmoid(logits)
+            best[band] = best_class(scores, masks.reshape(len(masks), -1)).reshape(masks.shape[1:])
+        segmented: np.ndarray = rows[best]
+        return segmented
+
+    def find(self, phrases: Sequence[str]) -> np.ndarray:
+        """(P, H, W) bool: the proposal whose embedding is nearest to each phrase."""
+        words = self._encoder.encode(phrases)
+        found: np.ndarray = self.proposals[(words @ self._embeddings.T).argmax(1)]
+        return found
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)) with one temporary; exp may overflow to infinity, which gives the right 0."""
+    result = np.negative(logits)
+    with np.errstate(over="ignore"):
+        np.exp(result, out=result)
+    result += 1
+    sigmoid: np.ndarray = np.divide(1, result, out=result)
+    return sigmoid

@@ -1,0 +1,42 @@
+"""F_z of the torch network, which no engine gives: for inference without proposals and with true masks (table 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from openseg_ros.model.openseg import PIXEL_CENTRE, OpenSeg
+from openseg_ros.segmenter.letterbox import Letterbox
+
+
+@dataclass(frozen=True)
+class PixelFeatures:
+    """F_z in the space of words over the whole grid of one image."""
+
+    letterbox: Letterbox
+    features: np.ndarray  # (h, w, D) float32, not normalised
+
+
+class FeatureNetwork:
+    """The network on a torch device, float32."""
+
+    def __init__(self, network: OpenSeg, device: str = "cpu") -> None:
+        """Put `network` into evaluation mode on `device`."""
+        self._device = torch.device(device)
+        self._network = network.to(self._device).eval()
+
+    @torch.inference_mode()
+    def features(self, image: np.ndarray) -> PixelFeatures:
+        """Features of (H, W, 3) uint8 RGB.
+
+        The projection into the space of words is applied to pixels instead of pooled regions. Both are linear, and the
+        weights of a pooled region sum to 1, so that pooling these features gives the region's embedding.
+        """
+        config = self._network.config
+        letterbox = Letterbox((image.shape[0], image.shape[1]), config.input_size, config.head_stride)
+        pixels = torch.from_numpy(letterbox.apply(image)[None]).to(self._device)
+        normalised = (pixels.permute(0, 3, 1, 2).float() - PIXEL_CENTRE) / PIXEL_CENTRE
+        embedded = self._network.pixel_embeddings(normalised)[0]
+        return PixelFeatures(letterbox, embedded.reshape(*config.grid, -1).float().cpu().numpy())

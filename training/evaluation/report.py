@@ -1,0 +1,119 @@
+"""The report of an evaluation for people: figures, per-class table, worst images. One HTML file and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from openseg_ros.runtime.weights import write_atomically
+from training.evaluation.protocol import ClassFigures, Figure
+from training.evaluation.result import Result
+
+FIGURES = {
+    "images": "images",
+    "miou": "mIoU, all classes as queries",
+    "miou_of_union": "mIoU, absent classes that are predicted count as 0",
+    "grounding_miou": "Grounding mIoU, queries are the classes in the image",
+    "grounding_miou_of_union": "Grounding mIoU, absent classes that are predicted count as 0",
+    "phrase_top1": "best region for a phrase is the right one",
+    "R50": "proposal recall at IoU 0.5",
+    "R70": "proposal recall at IoU 0.7",
+    "R90": "proposal recall at IoU 0.9",
+}
+
+_STYLE = """
+body { font: 15px/1.45 sans-serif; max-width: 1500px; margin: 2em auto; padding: 0 1em; color: #222; }
+table { border-collapse: collapse; margin: 0.5em 0 1.5em; }
+th, td { border-bottom: 1px solid #ddd; padding: 3px 12px 3px 0; text-align: left; vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+img { max-width: 100%; display: block; }
+figure { margin: 0 0 1.5em; }
+code { font-size: 90%; word-break: break-all; }
+"""
+
+
+@dataclass(frozen=True)
+class WorstPicture:
+    """One picture of the report."""
+
+    file: str  # relative to the report
+    image: str  # name of the data set's image
+    mean_iou: float
+
+
+def write_report(path: Path, result: Result, pictures: Sequence[WorstPicture]) -> None:
+    """Write the report.
+
+    Raises:
+        OSError: no space, no permission.
+    """
+    title = f"{result.system} on {result.data_set}"
+    parts = [
+        f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>",
+        f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
+        _warning(result),
+        _table(("figure", "value"), [(FIGURES[name], shown(value)) for name, value in result.figures.items()]),
+        "".join(f"<p>{escape(note)}</p>" for note in result.notes),
+        "<h2>How it was measured</h2>",
+        _table(("what", "value"), _facts(result)),
+        "<h2>Worst images</h2>" if pictures else "",
+        "<p>Image, truth, prediction. Dark pixels do not count.</p>" if pictures else "",
+        "".join(
+            f"<figure><img src='{escape(picture.file)}' alt='image, truth and prediction'><figcaption>"
+            f"{escape(picture.image)}: mIoU of its classes {picture.mean_iou:.3f}</figcaption></figure>"
+            for picture in pictures
+        ),
+        "<h2>Classes</h2>",
+        _table(("class", "IoU", "grounding IoU", "labelled pixels", "images"), _class_rows(result.per_class)),
+        "</html>\n",
+    ]
+    write_atomically(path, "\n".join(filter(None, parts)).encode())
+
+
+def shown(value: Figure) -> str:
+    """A figure as people read it."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _warning(result: Result) -> str:
+    if result.whole_split:
+        return ""
+    official = " or ".join(map(str, result.official_images))
+    return f"<p><b>Not comparable: {result.figures['images']} images; the official split has {official}.</b></p>"
+
+
+def _facts(result: Result) -> list[tuple[str, ...]]:
+    facts = {
+        "weights": result.weights,
+        "sha256 of the weights": result.weights_sha256,
+        "engine": result.engine,
+        "data": result.data_folder,
+        "sha256 of file list and annotations": result.data_sha256,
+        "seed": str(result.seed),
+        "options": ", ".join(f"{key} {value}" for key, value in result.config.items()),
+        "software": ", ".join(f"{name} {version}" for name, version in result.software.items()),
+    }
+    return list(facts.items())
+
+
+def _class_rows(classes: Sequence[ClassFigures]) -> list[tuple[str, ...]]:
+    """Worst first, classes that do not occur last."""
+    ordered = sorted(classes, key=lambda row: (row.pixels == 0, row.iou if row.iou is not None else 2, row.name))
+    return [
+        (row.name, shown(row.iou), shown(row.grounding_iou), shown(row.pixels), shown(row.images)) for row in ordered
+    ]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    numbers = len(header) > 2  # in the per-class table all but the name are numbers
+    kind = [" class='n'" if numbers and column else "" for column in range(len(header))]
+    head = "".join(f"<th{k}>{escape(text)}</th>" for k, text in zip(kind, header, strict=True))
+    body = "\n".join(
+        "<tr>" + "".join(f"<td{k}>{escape(text)}</td>" for k, text in zip(kind, row, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>\n{body}</table>"
