@@ -14,7 +14,7 @@ from small_model import SMALL, random_weights
 from openseg_ros.model.openseg import OpenSeg
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.runtime.torch_engine import TorchEngine
-from openseg_ros.runtime.weights import WeightsError, load_weights
+from openseg_ros.runtime.weights import Calibration, WeightsError, load_weights
 from openseg_ros.segmenter.letterbox import Letterbox
 from training.evaluation.available_systems import SYSTEMS, SystemChoiceError, SystemOptions, load_system
 from training.evaluation.best_class import argmax_over_classes, best_class
@@ -44,7 +44,7 @@ def embeddings(vectors: np.ndarray) -> ClassEmbeddings:
 
 
 def drawn(*things: tuple[np.ndarray, str]) -> OpenSegSystem:
-    return OpenSegSystem(DrawnEngine(list(things)), NamesEncoder())
+    return OpenSegSystem(DrawnEngine(list(things)), NamesEncoder(), Calibration())
 
 
 def test_a_pixel_takes_the_class_of_its_region() -> None:
@@ -70,7 +70,9 @@ def test_regions_are_summed_as_in_equation_6() -> None:
     masks = np.full((3, 4, 4), 9, np.float32)
     letterbox = Letterbox((16, 16), (16, 16), 4)
     regions = np.array([[1, 0], [0, 0.6], [0, 0.6]], np.float32)
-    prediction = RegionPrediction(letterbox, masks, regions, embeddings(np.eye(2, dtype=np.float32)), NamesEncoder())
+    prediction = RegionPrediction(
+        letterbox, masks, regions, embeddings(np.eye(2, dtype=np.float32)), NamesEncoder(), Calibration()
+    )
     assert set(np.unique(prediction.segment(np.arange(2)))) == {1}
 
 
@@ -80,7 +82,7 @@ def test_segmentation_is_that_of_a_plain_loop() -> None:
     logits = random.standard_normal((5, 4, 4)).astype(np.float32) * 3
     regions = random.standard_normal((5, 6)).astype(np.float32)
     vectors = random.standard_normal((7, 6)).astype(np.float32)
-    prediction = RegionPrediction(letterbox, logits, regions, embeddings(vectors), NamesEncoder())
+    prediction = RegionPrediction(letterbox, logits, regions, embeddings(vectors), NamesEncoder(), Calibration())
     rows = np.array([6, 0, 3])
     answer = prediction.segment(rows)
     restored = letterbox.restore(logits)
@@ -97,7 +99,7 @@ def test_padding_has_no_say() -> None:
     logits[0, :80] = 9
     logits[1, 80:] = 9  # a region of padding alone
     engine = DrawnEngine([(logits[0], "cup"), (logits[1], "bowl")], input_size=(640, 640))
-    system = OpenSegSystem(engine, NamesEncoder())
+    system = OpenSegSystem(engine, NamesEncoder(), Calibration())
     system.set_classes(classes(("bowl",), ("cup",)))
     prediction = system.predict(np.zeros((100, 200, 3), np.uint8))
     assert prediction.segment(np.arange(2)).shape == (100, 200)
@@ -112,6 +114,20 @@ def test_a_phrase_is_found_by_the_nearest_region() -> None:
     assert isinstance(prediction, PhrasePrediction)
     found = prediction.find(["bowl", "cup", "bowl"])
     assert np.array_equal(found, prediction.proposals[[1, 0, 1]])
+
+
+def test_a_clear_mask_wins_over_a_vague_one_if_the_calibration_says_so() -> None:
+    letterbox = Letterbox((96, 128), (96, 128), 4)
+    logits = np.full((2, 24, 32), -9, np.float32)
+    logits[0, :12] = 0.5  # certainty 0.62
+    logits[1, 12:] = 9.0
+    vectors = np.eye(2, dtype=np.float32)
+    names = NamesEncoder()
+    regions = names.encode(["cup", "bowl"]) * [[1.0], [0.2]] + names.encode(["bowl", "cup"]) * [[0.0], [0.9]]
+    regions = (regions / np.linalg.norm(regions, axis=1, keepdims=True)).astype(np.float32)
+    for calibration, best in ((Calibration(scale=10), 0), (Calibration(scale=10, quality=20), 1)):
+        prediction = RegionPrediction(letterbox, logits, regions, embeddings(vectors), names, calibration)
+        assert np.array_equal(prediction.find(["cup"]), prediction.proposals[[best]]), calibration
 
 
 def test_classes_come_before_images() -> None:
@@ -152,7 +168,7 @@ def test_847_classes_fit_in_memory() -> None:
     vectors = random.standard_normal((847, 32)).astype(np.float32)
     logits = random.standard_normal((16, 80, 120)).astype(np.float32)
     regions = random.standard_normal((16, 32)).astype(np.float32)
-    prediction = RegionPrediction(letterbox, logits, regions, embeddings(vectors), NamesEncoder())
+    prediction = RegionPrediction(letterbox, logits, regions, embeddings(vectors), NamesEncoder(), Calibration())
     pixels = PixelPrediction(
         PixelFeatures(letterbox, random.standard_normal((80, 120, 32)).astype(np.float32)), embeddings(vectors)
     )
@@ -307,7 +323,7 @@ def test_systems_that_cannot_be_had_say_why(tmp_path: Path) -> None:
 def test_the_engines_answer_is_what_is_measured(tmp_path: Path) -> None:
     weights = random_weights(tmp_path / "small")
     engine = TorchEngine(weights)
-    system = OpenSegSystem(engine, _Encoder())
+    system = OpenSegSystem(engine, _Encoder(), Calibration())
     system.set_classes(classes(("cup",)))
     letterbox = Letterbox((70, 110), engine.input_size, engine.stride)
     output = engine.infer(letterbox.apply(photo())[None], letterbox.valid[None])

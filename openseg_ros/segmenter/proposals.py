@@ -46,12 +46,10 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
     usable = finite & (area > 0) & (area >= settings.min_relative_area) & (area <= settings.max_relative_area)
 
     logits, embeddings = np.ascontiguousarray(logits[usable], np.float32), embeddings[usable]
-    with np.errstate(over="ignore"):  # exp(-x) of a very negative logit is inf, and the sigmoid rightly 0
-        soft_masks = 1 / (1 + np.exp(-logits))
+    soft_masks = sigmoid(logits)
     masks = logits.reshape(len(logits), logits.shape[1] * logits.shape[2]) > 0
     cells = np.count_nonzero(masks, axis=1)
-    # Mean certainty inside the mask, as MaskFormer's ensemble weighs it: needs no words.
-    quality = np.einsum("nc,nc->n", soft_masks.reshape(masks.shape), masks, dtype=np.float32) / cells
+    quality = mask_quality(soft_masks)
     order = np.argsort(-quality, kind="stable")
     order = order[quality[order] >= settings.min_mask_quality]
 
@@ -69,6 +67,29 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
         overlap=intersection / np.minimum(cells[:, None], cells[None]),
         degraded=not bool(finite.all()),
     )
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)) in the type of `logits`, with one temporary."""
+    result = np.negative(logits)
+    with np.errstate(over="ignore"):  # exp(-x) of a very negative logit is inf, and the sigmoid rightly 0
+        np.exp(result, out=result)
+    result += 1
+    np.divide(1, result, out=result)
+    return result
+
+
+def mask_quality(soft_masks: np.ndarray) -> np.ndarray:
+    """Mean certainty inside each mask, (N,) float32: as MaskFormer's ensemble weighs it, it needs no words.
+
+    Args:
+        soft_masks: (N, h, w) float32 in [0, 1]; where they are above 0.5 is inside.
+    """
+    flat = soft_masks.reshape(len(soft_masks), soft_masks.shape[1] * soft_masks.shape[2])
+    inside = flat > 0.5
+    total = np.einsum("nc,nc->n", flat, inside, dtype=np.float32)
+    quality: np.ndarray = total / np.maximum(np.count_nonzero(inside, axis=1), 1)
+    return quality
 
 
 def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:

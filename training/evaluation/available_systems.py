@@ -53,7 +53,8 @@ def load_system(name: str, options: SystemOptions) -> LoadedSystem:
 def _openseg(options: SystemOptions) -> LoadedSystem:
     weights = load_weights(options.weights)
     engine = create_engine(weights, options.backend, precision=options.precision, device=options.device)
-    system = OpenSegSystem(engine, load_text_encoder(weights.description.text_encoder))
+    encoder = load_text_encoder(weights.description.text_encoder)
+    system = OpenSegSystem(engine, encoder, weights.description.calibration)
     return LoadedSystem(system, weights.embedding_space, weights.sha256, engine.name)
 
 

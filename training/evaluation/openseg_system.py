@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from openseg_ros.runtime.engine import Engine
+from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import Letterbox
+from openseg_ros.segmenter.proposals import mask_quality, sigmoid
 from openseg_ros.text.text_encoder import TextEncoder
 from training.evaluation.best_class import best_class
 from training.evaluation.class_embeddings import ClassEmbeddings
@@ -21,8 +23,9 @@ class OpenSegSystem:
 
     name = "openseg"
 
-    def __init__(self, engine: Engine, encoder: TextEncoder) -> None:
-        """Run the network by `engine` and encode names by `encoder`."""
+    def __init__(self, engine: Engine, encoder: TextEncoder, calibration: Calibration) -> None:
+        """Run the network by `engine` and encode names by `encoder`; `calibration` chooses the region for a phrase."""
+        self._calibration = calibration
         self._engine = engine
         self._encoder = encoder
         self._classes: ClassEmbeddings | None = None
@@ -42,7 +45,9 @@ class OpenSegSystem:
             raise RuntimeError("set_classes must come before predict")
         letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
         output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
-        return RegionPrediction(letterbox, output.mask_logits[0], output.embeddings[0], self._classes, self._encoder)
+        return RegionPrediction(
+            letterbox, output.mask_logits[0], output.embeddings[0], self._classes, self._encoder, self._calibration
+        )
 
 
 class RegionPrediction:
@@ -55,6 +60,7 @@ class RegionPrediction:
         embeddings: np.ndarray,
         classes: ClassEmbeddings,
         encoder: TextEncoder,
+        calibration: Calibration,
     ) -> None:
         """`mask_logits` (N, h, w) over the whole grid, `embeddings` (N, D) of unit length."""
         self._letterbox = letterbox
@@ -62,6 +68,7 @@ class RegionPrediction:
         self._embeddings = embeddings
         self._classes = classes
         self._encoder = encoder
+        self._calibration = calibration
 
     @cached_property
     def proposals(self) -> np.ndarray:
@@ -76,23 +83,14 @@ class RegionPrediction:
         scores = self._classes.scores(self._embeddings, rows)
         best = np.empty(self._letterbox.image_size, np.int64)
         for band, logits in upsampled_bands(self._letterbox, self._mask_logits):
-            masks = _sigmoid(logits)
+            masks = sigmoid(logits)
             best[band] = best_class(scores, masks.reshape(len(masks), -1)).reshape(masks.shape[1:])
         segmented: np.ndarray = rows[best]
         return segmented
 
     def find(self, phrases: Sequence[str]) -> np.ndarray:
-        """(P, H, W) bool: the proposal whose embedding is nearest to each phrase."""
-        words = self._encoder.encode(phrases)
-        found: np.ndarray = self.proposals[(words @ self._embeddings.T).argmax(1)]
+        """(P, H, W) bool: the proposal that most probably is the phrase, as the node chooses it."""
+        cosine = self._encoder.encode(phrases) @ self._embeddings.T
+        quality = mask_quality(sigmoid(self._letterbox.crop(self._mask_logits)))
+        found: np.ndarray = self.proposals[self._calibration.probability(cosine, quality).argmax(1)]
         return found
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) with one temporary; exp may overflow to infinity, which gives the right 0."""
-    result = np.negative(logits)
-    with np.errstate(over="ignore"):
-        np.exp(result, out=result)
-    result += 1
-    sigmoid: np.ndarray = np.divide(1, result, out=result)
-    return sigmoid
