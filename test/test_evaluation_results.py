@@ -110,7 +110,7 @@ def test_every_official_layout_can_be_measured(tmp_path: Path, weights: str, dat
 
 def test_bad_input_is_said_in_one_sentence(tmp_path: Path, weights: str) -> None:
     data = str(write_tiny_coco(tmp_path / "data", 1))
-    assert "unknown system 'lseg'" in run("--weights", weights, "--data", data, "--system", "lseg", code=2)
+    assert "unknown system 'cob'" in run("--weights", weights, "--data", data, "--system", "cob", code=2)
     assert "is not one of" in run("--weights", weights, "--data", data, "--dataset", "ade", code=2)
     assert "only plain names" in run("--weights", weights, "--data", data, "--names", "engineered", code=2)
     assert "does not exist" in run("--weights", weights, "--data", data, "--dataset", "voc_20", code=2)

@@ -466,6 +466,16 @@ def test_images_of_many_things_can_be_left_out(tmp_path: Path) -> None:
         read_source(DataSource(str(crowded), max_things=0))
 
 
+def test_captions_after_the_first_ones_can_be_left_out(folder: Path) -> None:
+    def more(content: dict[str, Any]) -> None:
+        content["annotations"] += [{**a, "caption": "Again " + a["caption"]} for a in content["annotations"]]
+
+    rewrite(folder / "captions.json", more)
+    for limit, texts in ((None, 2), (1, 1)):
+        record = read_source(DataSource(str(folder), max_captions=limit)).records[0]
+        assert [text.startswith("Again ") for text in record.captions] == [False, True][:texts]
+
+
 def test_sources_lie_below_the_data_folder() -> None:
     sources = sources_below([DataSource("a"), DataSource("/b", skip_limit=3)], Path("/data"))
     assert sources == (DataSource("/data/a"), DataSource("/b", skip_limit=3))

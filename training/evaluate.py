@@ -4,6 +4,8 @@
     python -m training.evaluate --weights W --dataset ade20k_150 --data ADEChallengeData2016 --out runs/ade20k_150
     python -m training.evaluate --weights W --dataset voc_21 --data VOCdevkit --names engineered
     python -m training.evaluate --weights W --dataset coco_panoptic --data coco --system openseg_no_proposals
+    python -m training.evaluate --weights nvidia/groupvit-gcc-yfcc --data runs/data/test --system groupvit
+    python -m training.evaluate --weights W --align FOLDER --data runs/data/test --system align_proposals
 
 Prints mIoU, Grounding mIoU (queries = the classes present in the image, paper 4.3), proposal recall at IoU 0.5, 0.7
 and 0.9 (paper 4.2), and, for the tabletop world, how often the best region for a phrase such as "red mug" is the right
@@ -52,7 +54,13 @@ DataSet = Literal[
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the data set, as its official download unpacks.")],
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Shipped model or model folder; for align_cam, groupvit and clipseg a folder of transformers or a "
+            "name on the Hugging Face hub. Default: tabletop, or the system's own on the hub."
+        ),
+    ] = None,
     dataset: Annotated[DataSet, typer.Option(help="Which data set lies there.")] = "tabletop",
     system: Annotated[str, typer.Option(help="What is measured.")] = "openseg",
     names: Annotated[
@@ -65,6 +73,12 @@ def main(
     backend: Annotated[str, typer.Option(help="Engine: auto, openvino, torch.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, or a torch device such as cuda:0.")] = "cpu",
+    align: Annotated[
+        str | None, typer.Option(help="ALIGN of align_proposals: folder or hub name; kakaobrain/align-base.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Longer side that align_*, groupvit and clipseg see, pixels.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     seed: Annotated[int, typer.Option(help="For systems that draw random numbers.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
@@ -82,6 +96,8 @@ def main(
         "backend": backend,
         "precision": precision,
         "device": device,
+        "align": align,
+        "image_size": image_size,
         "limit": limit,
     }
     try:
@@ -89,14 +105,15 @@ def main(
         for folder in filter(None, (out, report and report.parent)):
             folder.mkdir(parents=True, exist_ok=True)
         opened = open_data_set(dataset, data, names)
-        loaded = load_system(system, SystemOptions(weights, backend, precision, device))
+        loaded = load_system(system, SystemOptions(weights, backend, precision, device, align, image_size))
         count = min(len(opened.items), limit or len(opened.items))
         evaluation, kept = Evaluation(opened), WorstImages(worst if out else 0)
         loaded.system.set_classes(opened.queries)
         for index in track(range(count), "evaluating", console=Console(stderr=True)):
             annotated = _read(opened, index, scale)
             measured = evaluation.add(annotated, loaded.system.predict(annotated.image, annotated.masks))
-            kept.add(index, measured.mean_iou, measured.prediction)
+            if measured.prediction is not None:
+                kept.add(index, measured.mean_iou, measured.prediction)
         result = _result(opened, loaded, evaluation, config, seed, count)
         if report:
             write_atomically(report, json.dumps(_short_report(result, data), indent=1).encode())

@@ -43,7 +43,7 @@ def read_coco(source: DataSource, problems: BrokenRecords) -> tuple[list[Record]
                     image_file=on_disk.require(folder / source.images / name),
                     panoptic_file=panoptic_file,
                     segments=segments,
-                    captions=tuple(captions.get(name, ())),
+                    captions=tuple(captions.get(name, ())[: source.max_captions]),
                     masks=None if panoptic_file else masks.get(name),
                 )
             )

@@ -62,7 +62,7 @@ def read_localized_narratives(source: DataSource, problems: BrokenRecords) -> li
     masks = read_masks(folder / source.masks_json, problems) if source.masks_json else {}
     # The same narrative stands in the file with traces and in that without.
     return [
-        Record(images / name, captions=tuple(dict.fromkeys(texts)), masks=masks.get(name))
+        Record(images / name, captions=tuple(dict.fromkeys(texts))[: source.max_captions], masks=masks.get(name))
         for name, texts in captions.items()
     ]
 

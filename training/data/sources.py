@@ -48,6 +48,9 @@ class DataSource:
     # them than one of nine, so a network without a pretrained backbone learns its first words from simple images
     # (measured: training/EXPERIMENTS.md). coco only.
     max_things: int | None = None
+    # Use only the first captions of each image; None uses all. The tabletop world's first caption names every visible
+    # thing. "A photo of a fork" among nine things is true of many images of a batch, which eq. 4 then takes for wrong.
+    max_captions: int | None = None
     # Broken records that are skipped, each with a line in the log, before the run ends. 0 because an evaluation must
     # not lose images; training on half a million downloaded files needs some.
     skip_limit: int = 0

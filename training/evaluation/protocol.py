@@ -30,8 +30,8 @@ class ClassFigures:
 class Measured:
     """One image's own figures, to find the worst."""
 
-    prediction: np.ndarray  # (H, W) int32, rows of the data set's labels
-    mean_iou: float  # over the classes labelled in this image; NaN if there are none
+    prediction: np.ndarray | None  # (H, W) int32, rows of the data set's labels; None = the system has no words
+    mean_iou: float  # over the classes labelled in this image; NaN if there are none, or no words
 
 
 class Evaluation:
@@ -59,16 +59,7 @@ class Evaluation:
         Raises:
             ValueError: the prediction has another size, or a class that was not asked for.
         """
-        label = annotated.label
-        answer = self._labels_of(prediction.segment(self._all_rows))
-        own = ConfusionMatrix(len(self._data.labels))
-        own.add(label, answer)
-        self.all_classes.counts += own.counts
-        present = np.unique(label[label != NO_LABEL])
-        self._images_of_class[present] += 1
-        if len(present):
-            rows = np.flatnonzero(np.isin(self._data.label_of_query, present))
-            self.grounding.add(label, self._labels_of(prediction.segment(rows)))
+        measured = self._add_words(annotated.label, prediction)
         proposals = prediction.proposals
         if proposals is None:
             self._recall_measured = False
@@ -77,7 +68,7 @@ class Evaluation:
         if annotated.phrases and isinstance(prediction, PhrasePrediction):
             self.hits += phrase_hits(prediction, annotated.masks, annotated.phrases)
         self.images += 1
-        return Measured(answer, own.mean_iou())
+        return measured
 
     def result(self) -> dict[str, Figure]:
         """All figures by name; mIoU by both rules for absent classes (research C3)."""
@@ -105,6 +96,21 @@ class Evaluation:
             )
             for row, name in enumerate(self._data.labels)
         ]
+
+    def _add_words(self, label: np.ndarray, prediction: Prediction) -> Measured:
+        present = np.unique(label[label != NO_LABEL])
+        self._images_of_class[present] += 1
+        best = prediction.segment(self._all_rows)
+        if best is None:
+            return Measured(None, float("nan"))
+        answer, own = self._labels_of(best), ConfusionMatrix(len(self._data.labels))
+        own.add(label, answer)
+        self.all_classes.counts += own.counts
+        rows = np.flatnonzero(np.isin(self._data.label_of_query, present))
+        best_present = prediction.segment(rows) if len(present) else None
+        if best_present is not None:
+            self.grounding.add(label, self._labels_of(best_present))
+        return Measured(answer, own.mean_iou())
 
     def _labels_of(self, rows: np.ndarray) -> np.ndarray:
         """Labels (H, W) int32 of predicted query rows."""

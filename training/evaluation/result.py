@@ -16,7 +16,16 @@ from training.data.broken_records import DatasetError
 from training.evaluation.data_set import EvaluationSet, Item
 from training.evaluation.protocol import ClassFigures, Figure
 
-PACKAGES = ("numpy", "opencv-python-headless", "openvino", "pillow", "scipy", "torch", "transformers")
+PACKAGES = (
+    "numpy",
+    "opencv-contrib-python-headless",
+    "opencv-python-headless",
+    "openvino",
+    "pillow",
+    "scipy",
+    "torch",
+    "transformers",
+)
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ class Prediction(Protocol):
         """(N, H, W) bool masks, for recall; None = the system has none."""
         ...
 
-    def segment(self, rows: np.ndarray) -> np.ndarray:
+    def segment(self, rows: np.ndarray) -> np.ndarray | None:
         """The best of some classes for every pixel.
 
         Args:
             rows: (R,) int, at least one row of the class list.
 
         Returns:
-            (H, W) int, every value one of `rows`.
+            (H, W) int, every value one of `rows`; None = the system has no words: only its recall is measured.
         """
         ...
 
