@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from training.losses.grounding_loss import caption_similarities, grounding_loss
+from training.losses.pixel_loss import pixel_loss
 from training.losses.segmentation_loss import DICE_SMOOTHING, dice_coefficients, segmentation_loss
 
 FAR = 30.0  # sigmoid(30) is 1 and sigmoid(-30) is 0 in float32
@@ -98,3 +99,35 @@ def test_batch_without_any_word_gives_zero_with_gradient() -> None:
     loss.backward()
     assert loss.item() == 0
     assert regions.grad is not None and not regions.grad.any()
+
+
+def test_pixel_loss_by_hand_leaves_out_unlabelled_cells() -> None:
+    names = torch.tensor([[2.0, 0.0], [0.0, 0.5]])  # two classes at right angles; lengths do not count
+    pixels = torch.tensor([[[3.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])  # cosines (1, 0), (0, 1), (1, 0)
+    tau = 0.5
+    right, wrong = -math.log(math.exp(2) / (math.exp(2) + 1)), -math.log(1 / (math.exp(2) + 1))
+    both = pixel_loss(pixels, names, torch.tensor([[0, 0, -1]]), torch.tensor(tau))
+    assert both.item() == pytest.approx((right + wrong) / 2, abs=1e-6)
+    assert pixel_loss(pixels, names, torch.tensor([[0, -1, -1]]), torch.tensor(tau)).item() == pytest.approx(
+        right, abs=1e-6
+    )
+
+
+def test_pixel_loss_of_a_batch_without_labels_is_zero_with_gradient() -> None:
+    pixels = torch.randn(2, 3, 4, requires_grad=True)
+    loss = pixel_loss(pixels, torch.randn(5, 4), torch.full((2, 3), -1), torch.tensor(0.1))
+    loss.backward()
+    assert loss.item() == 0
+    assert pixels.grad is not None and not pixels.grad.any()
+
+
+def test_temperature_learns_from_both_losses_that_use_it() -> None:
+    log_temperature = torch.tensor(-2.0, requires_grad=True)
+    torch.manual_seed(0)
+    exists = torch.ones(3, 2, dtype=torch.bool)
+    grounding_loss(torch.randn(3, 4, 8), torch.randn(3, 2, 8), exists, log_temperature.exp()).backward()
+    assert log_temperature.grad is not None and log_temperature.grad.abs() > 1e-3
+    log_temperature.grad = None
+    classes = torch.tensor([[0, 1, 2, 0, 1, 2]])
+    pixel_loss(torch.randn(1, 6, 8), torch.randn(3, 8), classes, log_temperature.exp()).backward()
+    assert log_temperature.grad is not None and log_temperature.grad.abs() > 1e-3

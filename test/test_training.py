@@ -7,22 +7,33 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
+import typer
 import yaml
+from accelerate import Accelerator
 from safetensors import safe_open
 from small_model import SMALL
 from tiny_coco import write_tiny_coco
+from typer.testing import CliRunner, Result
 
 from openseg_ros.configuration import to_mapping
 from openseg_ros.runtime.weights import load_weights
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.config import OptimizerConfig
-from training.train import build_optimizer, learning_rate
+from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.config import OptimizerConfig, TrainConfig, load_train_config
+from training.data.samples import Batch
+from training.optimizer import bound_temperature, build_optimizer, learning_rate
+from training.run import LoadedBatches, Run, open_run
+from training.run_log import RunLog
+from training.train import main, train
 
-STEPS = 12
+STEPS = 14
+CHECKPOINT_EVERY = 6
 
 
 @pytest.fixture(scope="module")
@@ -37,51 +48,207 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "batch": 4,
         "steps": STEPS,
         "log_every": 1,
-        "checkpoint_every": 1,
+        "checkpoint_every": CHECKPOINT_EVERY,
         "picture_every": STEPS,
         "workers": 0,
+        "tensorboard": False,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder / "config.yaml"
 
 
-def command(configuration: Path, out: Path) -> list[str]:
+def small(configuration: Path, **changes: object) -> TrainConfig:
+    return replace(load_train_config(configuration), **changes)  # type: ignore[arg-type]
+
+
+def opened(config: TrainConfig, configuration: Path, cache: Path) -> Run:
+    accelerator = Accelerator(mixed_precision="bf16")
+    return open_run(config, configuration.parent, cache / "words", accelerator, cache / "no.safetensors")
+
+
+def command(configuration: Path, out: Path, *more: str) -> list[str]:
     options = ["--config", str(configuration), "--out", str(out), "--data", str(configuration.parent)]
-    return [sys.executable, "-m", "training.train", *options]
+    return [sys.executable, "-m", "training.train", *options, *more]
 
 
-def test_killed_run_resumes_to_equal_weights_and_learns(configuration: Path, tmp_path: Path) -> None:
+def run_command(configuration: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(configuration, out, *more), capture_output=True, text=True, timeout=200)
+
+
+def in_process(configuration: Path, out: Path, *more: str) -> Result:
+    app = typer.Typer()
+    app.command()(main)
+    return CliRunner().invoke(app, ["--config", str(configuration), "--out", str(out), *more])
+
+
+def logged(out: Path) -> list[dict[str, float]]:
+    path = out / "log.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_run_killed_between_checkpoints_resumes_to_equal_bytes_and_learns(configuration: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(configuration, whole), check=True, capture_output=True, timeout=200)
+    assert run_command(configuration, whole).returncode == 0
     process = subprocess.Popen(command(configuration, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not (killed / "checkpoint.safetensors").exists():
+    while len(logged(killed)) < CHECKPOINT_EVERY + 2:
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert CHECKPOINT_EVERY < len(logged(killed)) < 2 * CHECKPOINT_EVERY, "the run was not interrupted where it should"
     with safe_open(killed / "checkpoint.safetensors", framework="pt") as file:
-        step = int(file.metadata()["step"])
-    assert 1 <= step < STEPS, "the run was not interrupted"
-    subprocess.run(command(configuration, killed), check=True, capture_output=True, timeout=200)
+        assert json.loads(file.metadata()["run"])["step"] == CHECKPOINT_EVERY
+    with (killed / "log.jsonl").open("a") as stream:
+        stream.write('{"step": 9, "lo')  # a line that the kill cut
+    assert run_command(configuration, killed).returncode == 0
 
-    first, second = load_weights(whole).state, load_weights(killed).state
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-
-    lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    for name in ("model.safetensors", "checkpoint.safetensors", "model.yaml"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    times = {"seconds", "waiting"}
+    lines = logged(whole)
+    figures, resumed = (
+        [{key: value for key, value in line.items() if key not in times} for line in logged(folder)]
+        for folder in (whole, killed)
+    )
+    assert figures == resumed
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert lines[-1]["segmentation"] < lines[0]["segmentation"]
-    assert (whole / "pictures" / f"{STEPS:06d}.png").stat().st_size > 1000
+    seconds = [line["seconds"] for line in logged(killed)]
+    assert seconds == sorted(seconds)
+    picture = cv2.imread(str(whole / "pictures" / f"{STEPS:06d}.png"))
+    assert picture.shape == (4 * 64, 5 * 96, 3)
 
 
-def test_mistakes_end_with_one_line(configuration: Path, tmp_path: Path) -> None:
+def test_mistake_ends_with_one_line(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("stepps: 3\n")
-    result = subprocess.run(command(wrong, tmp_path / "out"), capture_output=True, text=True, timeout=120)
+    result = run_command(wrong, tmp_path / "out")
     assert result.returncode == 2
     assert "unknown configuration key 'stepps'; did you mean 'steps'?" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "message"),
+    [
+        ("batch: 0\n", (), "'batch' is 0; it must be at least 1"),
+        ("{}\n", ("--set", "steps"), "'steps' is not of the form key=value"),
+        ("sources: [{folder: absent}]\ntensorboard: false\n", (), "absent"),
+        ("sources: []\ntensorboard: false\n", (), "'sources' is empty"),
+        ("sources: [{folder: tiny}]\ntext_encoder: minilm\ntensorboard: false\n", (), "gives 384 numbers a word"),
+        ("sources: [{folder: tiny}]\ntext_encoder: absent\ntensorboard: false\n", (), "unknown text encoder 'absent'"),
+    ],
+)
+def test_mistakes_are_explained(
+    content: str, more: tuple[str, ...], message: str, configuration: Path, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(content)
+    result = in_process(wrong, tmp_path / "out", "--data", str(configuration.parent), *more)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_diverging_run_ends_and_saves_nothing_of_it(configuration: Path, tmp_path: Path) -> None:
+    options = ["--data", str(configuration.parent), "--set", "optimizer.learning_rate=1.0e+30"]
+    result = in_process(configuration, tmp_path, *options, "--set", "checkpoint_every=1")
+    assert result.exit_code == 2
+    assert "Lower optimizer.learning_rate" in result.stderr
+    assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_output_folder_that_cannot_be_written_is_named(configuration: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = in_process(configuration, tmp_path / "file" / "out", "--data", str(configuration.parent))
+    assert result.exit_code == 2
+    assert str(tmp_path / "file") in result.stderr
+
+
+def test_another_run_is_not_resumed(configuration: Path, tmp_path: Path) -> None:
+    train(small(configuration, steps=2), configuration.parent, tmp_path)
+    other = small(configuration, steps=2, optimizer=OptimizerConfig(kind="adamw", learning_rate=0.1, warmup_steps=2))
+    with pytest.raises(CheckpointError, match=r"config.optimizer.learning_rate = 0.003, this one has 0.1"):
+        train(other, configuration.parent, tmp_path)
+    longer = small(configuration, steps=3, log_every=2, checkpoint_every=7, picture_every=9, workers=1)
+    train(longer, configuration.parent, tmp_path)
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3]
+    with (tmp_path / "checkpoint.safetensors").open("r+b") as stream:
+        stream.truncate(1000)
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(longer, configuration.parent, tmp_path)
+
+
+def test_changed_data_is_not_resumed(configuration: Path, tmp_path: Path) -> None:
+    write_tiny_coco(tmp_path / "data" / "tiny", 4)
+    train(small(configuration, steps=1), configuration.parent, tmp_path / "out")
+    with pytest.raises(CheckpointError, match=r"source_sizes = \[8\], this one has \[4\]"):
+        train(small(configuration, steps=2), tmp_path / "data", tmp_path / "out")
+
+
+def test_lseg_learns_class_names_and_saves_an_ordinary_model(configuration: Path, tmp_path: Path) -> None:
+    config = small(configuration, method="lseg", steps=12, picture_every=12)
+    fresh = opened(config, configuration, tmp_path)
+    assert fresh.names == ("ball", "box", "table")
+    train(config, configuration.parent, tmp_path)
+    losses = [line["loss"] for line in logged(tmp_path)]
+    assert losses[-1] < 0.7 * losses[0]
+    weights = load_weights(tmp_path)
+    trained, untouched = weights.build_network().state_dict(), fresh.network.state_dict()
+    assert torch.allclose(trained["mask_head.0.weight"], untouched["mask_head.0.weight"], atol=1e-3)
+    assert not torch.allclose(trained["embedding_head.0.weight"], untouched["embedding_head.0.weight"], atol=1e-3)
+    assert cv2.imread(str(tmp_path / "pictures" / "000012.png")).shape == (4 * 64, 4 * 96, 3)
+
+
+def test_accumulated_batches_give_the_mean_gradient(configuration: Path, tmp_path: Path) -> None:
+    plain = OptimizerConfig(warmup_steps=0, clip_norm=1e9, weight_decay=0.0)
+    run = opened(small(configuration, accumulation=2, optimizer=plain), configuration, tmp_path)
+    run.objective.eval()  # statistics of a batch would make gradients depend on the order
+    batches = [batch for batch, _ in zip(run.batches(), range(2), strict=False)]
+    expected = {name: torch.zeros_like(parameter) for name, parameter in run.network.named_parameters()}
+    for batch in batches:
+        run.objective(run.on_device(batch), run.table)["loss"].backward()
+        for name, parameter in run.network.named_parameters():
+            assert parameter.grad is not None
+            expected[name] += parameter.grad / 2
+            parameter.grad = None
+    before = {name: parameter.detach().clone() for name, parameter in run.network.named_parameters()}
+    run.step(0, iter(batches))
+    for name, parameter in run.network.named_parameters():
+        after = before[name] - plain.learning_rate * expected[name]
+        torch.testing.assert_close(parameter.detach(), after, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_tensorboard_has_the_figures_and_pictures(configuration: Path, tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard")
+    train(small(configuration, steps=3, picture_every=2, tensorboard=True), configuration.parent, tmp_path)
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    written = [event.value for event in events.Scalars("grounding")]
+    assert written == pytest.approx([line["grounding"] for line in logged(tmp_path)], rel=1e-5)
+    assert [event.step for event in events.Images("pictures")] == [2, 3]
+
+
+def test_waiting_for_batches_is_counted() -> None:
+    def slow() -> Iterator[Batch]:
+        for number in range(2):
+            time.sleep(0.05)
+            yield number  # type: ignore[misc]  # nothing looks at it
+
+    batches = LoadedBatches(slow())
+    assert [*batches] == [0, 1]
+    assert 0.1 <= batches.waited < 5
+    assert batches.last == 1
+
+
+def test_log_line_has_the_mean_over_its_steps(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl", Accelerator(mixed_precision="bf16"), 0)
+    for value in (1.0, 2.0, 6.0):
+        log.add({"loss": torch.tensor(value)})
+    assert log.write(3, {"temperature": 0.5}, waited=0.0) == {"loss": 3.0}
+    log.add({"loss": torch.tensor(5.0)})
+    log.write(4, {}, waited=0.0)
+    figures = [(line["step"], line["loss"], line["waiting"]) for line in logged(tmp_path)]
+    assert figures == [(3, 3.0, 0.0), (4, 5.0, 0.0)]
 
 
 def test_checkpoint_restores_network_and_optimizer(tmp_path: Path) -> None:
@@ -93,9 +260,10 @@ def test_checkpoint_restores_network_and_optimizer(tmp_path: Path) -> None:
     network, optimizer = make(0)
     network(torch.randn(2, 3, 4, 4)).sum().backward()
     optimizer.step()
-    save_checkpoint(tmp_path / "c.safetensors", network, optimizer, 17)
+    facts = {"config": {"sizes": (1, 2)}}
+    save_checkpoint(tmp_path / "c.safetensors", network, optimizer, 17, facts)
     restored, restored_optimizer = make(1)
-    assert load_checkpoint(tmp_path / "c.safetensors", restored, restored_optimizer) == 17
+    assert load_checkpoint(tmp_path / "c.safetensors", restored, restored_optimizer, facts) == 17
     for key, value in network.state_dict().items():
         assert torch.equal(value, restored.state_dict()[key])
     ours, theirs = optimizer.state_dict()["state"], restored_optimizer.state_dict()["state"]
@@ -115,3 +283,14 @@ def test_weight_decay_only_on_weights_of_convolutions_and_linear_layers() -> Non
     groups = build_optimizer(network, OptimizerConfig()).param_groups
     assert [sum(p.numel() for p in group["params"]) for group in groups] == [12 + 8, 4 + 4 + 4 + 2]
     assert [group["weight_decay"] for group in groups] == [1e-5, 0.0]
+
+
+def test_temperature_stays_in_its_bounds(configuration: Path, tmp_path: Path) -> None:
+    run = opened(small(configuration), configuration, tmp_path)
+    for wild, bounded in ((1e-6, 0.01), (50.0, 1.0), (0.2, 0.2)):
+        with torch.no_grad():
+            run.network.log_temperature.fill_(torch.tensor(wild).log())
+        bound_temperature(run.network, (0.01, 1.0))
+        assert run.network.log_temperature.exp().item() == pytest.approx(bounded, rel=1e-5)
+    with pytest.raises(ValueError, match=r"'model\.temperature' is 0\.07; .* 0\.1 \.\. 1\.0"):
+        TrainConfig(temperature_bounds=(0.1, 1.0))

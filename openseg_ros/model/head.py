@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+from openseg_ros.model.recomputation import recomputed
 
 
 class FeatureHead(nn.Sequential):
@@ -27,8 +30,11 @@ class FeatureHead(nn.Sequential):
             ]
         layers.append(nn.Conv2d(dim, dim, 3, padding=1))
         super().__init__(*layers)
+        self.recompute = False  # set by training: trades a third more work in this head for its activations' memory
 
     def forward(self, fused: Tensor) -> Tensor:
         """(B, dim, h, w) to (B, dim, h, w)."""
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(self, super().forward, fused)
         features: Tensor = super().forward(fused)
         return features

@@ -75,6 +75,19 @@ class OpenSeg(nn.Module):
         regions = self.region_norm(regions.transpose(1, 2)).transpose(1, 2)
         return {"mask_logits": mask_logits, "embeddings": self.projection(regions)}
 
+    def pixel_embeddings(self, images: Tensor) -> Tensor:
+        """F_z as it is seen by words, without masks: LSeg+ (paper 4.3) and inference without proposals (table 4).
+
+        Args:
+            images: (B, 3, H, W) float, normalised to about [-1, 1], padding 0.
+
+        Returns:
+            (B, h*w, embedding_dim), row by row, not normalised.
+        """
+        features = self.embedding_head(self.pyramid(self.backbone(images)[self.first_level :]))
+        pixels: Tensor = self.projection(self.region_norm(features.flatten(2)).transpose(1, 2))
+        return pixels
+
 
 def pool_regions(mask_logits: Tensor, features: Tensor, valid: Tensor) -> Tensor:
     """Region features z[n] = sum_ij s[n, ij] F_z[ij] over valid cells (paper 3.2), divided by the sum of s.

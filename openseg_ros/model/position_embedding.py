@@ -51,10 +51,14 @@ class PositionEmbedding(nn.Module):
             waves = SPOT_AMPLITUDE * torch.cat([angles.cos(), angles.sin()])
             part.zero_()
             part.view(2 * half, cells)[axis * half : (axis + 1) * half] = waves
-        embedding = self.parts[0] + self.parts[1]
+        return self.at_anchors(count)[0].flatten(1).T.clone()
+
+    def at_anchors(self, count: int) -> Tensor:
+        """The embedding (1, dim, rows, columns) at `count` regular places."""
+        rows, columns = _anchor_shape(count, self.grid)
         y = ((torch.arange(rows) + 0.5) * self.grid[0] / rows).long()
         x = ((torch.arange(columns) + 0.5) * self.grid[1] / columns).long()
-        return embedding[0][:, y[:, None], x].flatten(1).T.clone()
+        return self(self.grid)[:, :, y[:, None], x]
 
 
 def _anchor_shape(count: int, grid: tuple[int, int]) -> tuple[int, int]:

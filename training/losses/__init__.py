@@ -1,1 +1,1 @@
-"""The two losses of the paper."""
+"""The two losses of the paper, and the per-pixel loss of its baseline LSeg+."""

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.distributed import Gather
+
 
 def caption_similarities(regions: Tensor, words: Tensor, word_exists: Tensor, temperature: Tensor) -> Tensor:
     """G(I, C) of eq. 3 for every image with every caption.
@@ -31,24 +33,32 @@ def caption_similarities(regions: Tensor, words: Tensor, word_exists: Tensor, te
     return sums / counts
 
 
-def grounding_loss(regions: Tensor, words: Tensor, word_exists: Tensor, temperature: Tensor) -> Tensor:
+def grounding_loss(
+    regions: Tensor, words: Tensor, word_exists: Tensor, temperature: Tensor, gather: Gather | None = None
+) -> Tensor:
     """L_G of eq. 4: the sum of both directions, caption to images and image to captions.
 
     Image b belongs to caption b. A caption without words, and its image, are left out of both softmaxes.
 
     Args:
         regions: (B, N, D).
-        words: (B, K, D).
+        words: (B, K, D); K may differ between processes.
         word_exists: (B, K) bool.
         temperature: scalar tau, also that of the softmax over the batch (one symbol in eq. 2 to 4).
+        gather: other processes whose images and captions take part ("sync" in app. F); None: this process's alone.
 
     Returns:
-        A scalar; 0 (with gradient) when no caption has a word.
+        A scalar, equal on all processes with `gather`; 0 (with gradient) when no caption has a word.
     """
+    if gather is not None:
+        # Frozen word vectors travel, and one row of G per image comes back: region features, the large tensors, stay.
+        words, word_exists = gather.padded_rows(words), gather.padded_rows(word_exists)
+    similarity = caption_similarities(regions, words, word_exists, temperature)
+    if gather is not None:
+        similarity = gather.rows(similarity)
     captioned = word_exists.any(1)
-    similarity = caption_similarities(regions[captioned], words[captioned], word_exists[captioned], temperature)
-    logits = similarity / temperature
+    logits = similarity[captioned][:, captioned] / temperature
     own = torch.arange(logits.shape[0], device=logits.device)
     if not len(own):
-        return regions.sum() * 0.0
+        return similarity.sum() * 0.0
     return F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from training.distributed import Gather, shared_mean
+
 DICE_SMOOTHING = 1.0  # epsilon of the Dice coefficient; the paper gives none, 1 cell is the usual choice
 
 
@@ -23,7 +25,9 @@ def dice_coefficients(masks: Tensor, labels: Tensor) -> Tensor:
     return (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
 
 
-def segmentation_loss(mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor) -> Tensor:
+def segmentation_loss(
+    mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor, gather: Gather | None = None
+) -> Tensor:
     """L_S = mean over labelled masks of 1 - max_i Dice(s_i, label); eq. 1, averaged over images with labels.
 
     Only the best proposal of each label receives a gradient; one proposal may serve several labels.
@@ -33,6 +37,7 @@ def segmentation_loss(mask_logits: Tensor, labels: Tensor, label_exists: Tensor,
         labels: (B, M, h, w) in [0, 1], area-averaged to the grid, padded with empty masks.
         label_exists: (B, M) bool, False for the padding.
         valid: (B, h, w), 1 inside the image: letterbox padding is not part of any mask.
+        gather: other processes whose images count too; None for one process.
 
     Returns:
         A scalar; 0 (with gradient) when no image has a label.
@@ -42,5 +47,5 @@ def segmentation_loss(mask_logits: Tensor, labels: Tensor, label_exists: Tensor,
     best = dice.max(dim=1).values
     exists = label_exists.to(best.dtype)
     per_image = ((1 - best) * exists).sum(1) / exists.sum(1).clamp(min=1)
-    has_labels = label_exists.any(1).to(best.dtype)
-    return (per_image * has_labels).sum() / has_labels.sum().clamp(min=1)
+    has_labels = label_exists.any(1)
+    return shared_mean((per_image * has_labels).sum(), has_labels.sum(), gather)
