@@ -29,7 +29,7 @@ NAMES_TOPIC = "/ground_truth/names"
 FRAME_ID = "camera_color_optical_frame"
 RATE_HZ = 10.0
 FRAMES = 50
-KINDS = ("mug", "banana", "bowl", "book", "tape roll", "apple")  # a cup to pick, and no scissors
+KINDS = ("cup", "banana", "bowl", "book", "tape roll", "apple")  # a cup to pick, and no scissors
 JPEG_QUALITY = 90  # what cameras' compressed transports send
 EPOCH_NS = 1_700_000_000 * 10**9  # any fixed time: the same arguments then give the same bag
 
