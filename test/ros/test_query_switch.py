@@ -158,4 +158,6 @@ def test_interrupt_under_load_ends_cleanly(peer: Peer, node: NodeProcess, camera
     for sentence in SENTENCES:
         publisher.publish(String(data=sentence))
     assert node.interrupt() == 0, node.output()
-    assert "Traceback" not in node.output() and "[ERROR]" not in node.output(), node.output()
+    # A slow machine may refuse queries of the tests above because too many wait; that is told as an error.
+    errors = [line for line in node.output().splitlines() if "[ERROR]" in line and "too many queries" not in line]
+    assert "Traceback" not in node.output() and not errors, node.output()
