@@ -18,7 +18,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def accelerate_starts_anew() -> Iterator[None]:
-    """accelerate keeps its precision and device for the life of a process; a training run is one process, tests not."""
+    """Accelerate keeps its precision and device for the life of a process; a training run is one process, tests not."""
     yield
     if "accelerate" in sys.modules:
         from accelerate.state import AcceleratorState
