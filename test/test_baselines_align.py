@@ -21,10 +21,10 @@ from openseg_ros.segmenter.letterbox import Letterbox
 from training.baselines.align import Align, interpolate_cells
 from training.baselines.align_proposals import AlignProposalsSystem, pool_soft_masks
 from training.baselines.network_input import fit_longer_side, to_tensor
-from training.baselines.pixel_cosine import PixelCosineSystem
 from training.baselines.pretrained import load_pretrained, tensor_hash
 from training.evaluation.class_list import ClassList
-from training.evaluation.pixel_features import FeatureNetwork, PixelFeatures
+from training.evaluation.pixel_features import FeatureNetwork, PixelFeatures, UnitFeatures
+from training.evaluation.pixel_systems import NoProposalSystem
 from training.evaluation.system import PhrasePrediction
 
 
@@ -68,7 +68,7 @@ def test_the_map_is_the_one_before_aligns_pooling(align: Align, folder: Path) ->
 
 def test_cam_is_the_cosine_of_every_cell(align: Align, folder: Path) -> None:
     names = ("cup", "red mug", "table", "lamp", "ball", "box")
-    system = PixelCosineSystem("align_cam", align, align.encoder)
+    system = NoProposalSystem(UnitFeatures(align), align.encoder, "align_cam")
     system.set_classes(classes(*((name,) for name in names)))
     model = AlignModel.from_pretrained(folder).eval()
     tokens = [[2, 5, 3], [2, 7, 6, 3], [2, 8, 3], [2, 11, 3], [2, 9, 3], [2, 10, 3]]  # [CLS] cup [SEP] ...
@@ -95,9 +95,9 @@ def test_cam_is_the_cosine_of_every_cell(align: Align, folder: Path) -> None:
 
 def test_a_class_has_the_best_of_its_names(align: Align) -> None:
     names = ("cup", "mug", "table", "lamp")
-    single = PixelCosineSystem("align_cam", align, align.encoder)
+    single = NoProposalSystem(UnitFeatures(align), align.encoder, "align_cam")
     single.set_classes(classes(*((name,) for name in names)))
-    joined = PixelCosineSystem("align_cam", align, align.encoder)
+    joined = NoProposalSystem(UnitFeatures(align), align.encoder, "align_cam")
     joined.set_classes(classes(("cup", "lamp"), ("mug", "table")))
     cells = align.features(photo()).features.reshape(-1, 80)
     best = (align.encoder.encode(names) @ cells.T).argmax(0).reshape(2, 3)
@@ -116,7 +116,7 @@ def test_words_do_not_depend_on_what_they_are_asked_with(align: Align, folder: P
 
 @pytest.mark.parametrize("size", [(70, 110), (110, 70), (33, 300), (64, 64)])
 def test_images_of_every_shape_come_back_at_their_own_size(align: Align, size: tuple[int, int]) -> None:
-    system = PixelCosineSystem("align_cam", align, align.encoder)
+    system = NoProposalSystem(UnitFeatures(align), align.encoder, "align_cam")
     system.set_classes(classes(("cup",), ("lamp",)))
     assert system.predict(photo(*size)).segment(np.array([1, 0])).shape == size
 
@@ -144,7 +144,7 @@ def test_cosines_are_interpolated_and_not_lengths() -> None:
             cells = np.stack([1000 * vector("cup"), vector("bowl")])[None]  # (1, 2, 9)
             return PixelFeatures(Letterbox((4, 40), (4, 8), 4), cells.astype(np.float32))
 
-    system = PixelCosineSystem("lseg", Source(), NamesEncoder())
+    system = NoProposalSystem(UnitFeatures(Source()), NamesEncoder(), "lseg")
     system.set_classes(classes(("bowl",), ("cup",)))
     answer = system.predict(np.zeros((4, 40, 3), np.uint8)).segment(np.arange(2))
     assert (answer[:, :20] == 1).all() and (answer[:, 20:] == 0).all()
@@ -162,7 +162,7 @@ def test_lseg_classifies_every_cell_of_f_z(tmp_path: Path) -> None:
             rows = random.standard_normal((len(texts), self.dim)).astype(np.float32)
             return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-    system = PixelCosineSystem("lseg", network, Encoder())
+    system = NoProposalSystem(UnitFeatures(network), Encoder(), "lseg")
     with pytest.raises(RuntimeError, match="set_classes"):
         system.predict(photo())
     system.set_classes(classes(("a",), ("b",), ("c", "d")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,10 +17,9 @@ from training.baselines.align import Align
 from training.baselines.align_proposals import AlignProposalsSystem
 from training.baselines.clipseg import ClipSegSystem
 from training.baselines.groupvit import GroupVitSystem
-from training.baselines.pixel_cosine import PixelCosineSystem
 from training.baselines.selective_search import SelectiveSearchSystem
 from training.evaluation.openseg_system import OpenSegSystem
-from training.evaluation.pixel_features import FeatureNetwork
+from training.evaluation.pixel_features import FeatureNetwork, UnitFeatures
 from training.evaluation.pixel_systems import NoProposalSystem, TrueMaskSystem
 from training.evaluation.system import System
 
@@ -89,7 +87,11 @@ def _true_masks(options: SystemOptions) -> LoadedSystem:
 
 
 def _lseg(options: SystemOptions) -> LoadedSystem:
-    return _on_features(partial(PixelCosineSystem, "lseg"), options)
+    return _on_features(_cosine_system, options)
+
+
+def _cosine_system(network: FeatureNetwork, encoder: TextEncoder) -> System:
+    return NoProposalSystem(UnitFeatures(network), encoder, "lseg")
 
 
 def _on_features(kind: Callable[[FeatureNetwork, TextEncoder], System], options: SystemOptions) -> LoadedSystem:
@@ -106,7 +108,9 @@ def _on_features(kind: Callable[[FeatureNetwork, TextEncoder], System], options:
 def _align_cam(options: SystemOptions) -> LoadedSystem:
     source = options.weights or align.HUB_NAME
     loaded = _pretrained(Align.load, source, options)
-    return _in_torch(PixelCosineSystem("align_cam", loaded, loaded.encoder), source, loaded.sha256, options)
+    return _in_torch(
+        NoProposalSystem(UnitFeatures(loaded), loaded.encoder, "align_cam"), source, loaded.sha256, options
+    )
 
 
 def _align_proposals(options: SystemOptions) -> LoadedSystem:

@@ -1,8 +1,9 @@
-"""F_z of the torch network, which no engine gives: for inference without proposals and with true masks (table 4)."""
+"""Features of every cell, which no engine gives: for inference without proposals and with true masks (table 4)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,10 +14,35 @@ from openseg_ros.segmenter.letterbox import Letterbox
 
 @dataclass(frozen=True)
 class PixelFeatures:
-    """F_z in the space of words over the whole grid of one image."""
+    """Features in the space of words over the whole grid of one image."""
 
     letterbox: Letterbox
     features: np.ndarray  # (h, w, D) float32, not normalised
+
+
+class FeatureSource(Protocol):
+    """OpenSeg's network with F_z, or the image tower of another system."""
+
+    def features(self, image: np.ndarray) -> PixelFeatures:
+        """Features of (H, W, 3) uint8 RGB."""
+        ...
+
+
+class UnitFeatures:
+    """Features of length 1, so that the score of a cell is its cosine with a word: ALIGN with CAM, LSeg+ (4.3).
+
+    Made before they are interpolated: else a cell of long features would reach further than its neighbours.
+    """
+
+    def __init__(self, source: FeatureSource) -> None:
+        """Take features from `source`."""
+        self._source = source
+
+    def features(self, image: np.ndarray) -> PixelFeatures:
+        """Features of (H, W, 3) uint8 RGB."""
+        cells = self._source.features(image)
+        length = np.maximum(np.linalg.norm(cells.features, axis=-1, keepdims=True), 1e-6)
+        return PixelFeatures(cells.letterbox, cells.features / length)
 
 
 class FeatureNetwork:

@@ -1,4 +1,4 @@
-"""Table 4 of the paper: OpenSeg without its proposals, and with the true masks in their place."""
+"""Systems on features of cells: OpenSeg without proposals or with true masks (table 4), ALIGN with CAM, LSeg+."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from openseg_ros.text.text_encoder import TextEncoder
 from training.evaluation.best_class import argmax_over_classes
 from training.evaluation.class_embeddings import ClassEmbeddings
 from training.evaluation.class_list import ClassList
-from training.evaluation.pixel_features import FeatureNetwork, PixelFeatures
+from training.evaluation.pixel_features import FeatureSource, PixelFeatures
 from training.evaluation.upsampled_bands import upsampled_bands
 
 
 class NoProposalSystem:
-    """Every pixel on its own: argmax over the classes of <w, F_z>. Also how LSeg+ is run (paper 4.3)."""
+    """Every pixel on its own: argmax over the classes of <w, F_z>. Also ALIGN with CAM, and LSeg+ (paper 4.3)."""
 
-    def __init__(self, network: FeatureNetwork, encoder: TextEncoder, name: str = "openseg_no_proposals") -> None:
-        """Take features from `network` and encode names by `encoder`."""
+    def __init__(self, source: FeatureSource, encoder: TextEncoder, name: str = "openseg_no_proposals") -> None:
+        """Take features from `source` and encode names by `encoder`."""
         self.name = name
-        self._network = network
+        self._source = source
         self._encoder = encoder
         self._classes: ClassEmbeddings | None = None
 
@@ -37,7 +37,7 @@ class NoProposalSystem:
         """
         if self._classes is None:
             raise RuntimeError("set_classes must come before predict")
-        return PixelPrediction(self._network.features(image), self._classes)
+        return PixelPrediction(self._source.features(image), self._classes)
 
 
 class PixelPrediction:
@@ -69,9 +69,9 @@ class TrueMaskSystem:
 
     name = "openseg_true_masks"
 
-    def __init__(self, network: FeatureNetwork, encoder: TextEncoder) -> None:
-        """Take features from `network` and encode names by `encoder`."""
-        self._network = network
+    def __init__(self, source: FeatureSource, encoder: TextEncoder) -> None:
+        """Take features from `source` and encode names by `encoder`."""
+        self._source = source
         self._encoder = encoder
         self._classes: ClassEmbeddings | None = None
 
@@ -90,7 +90,7 @@ class TrueMaskSystem:
             raise RuntimeError("set_classes must come before predict")
         if truth is None:
             raise ValueError(f"{self.name} needs the true masks")
-        features = self._network.features(image)
+        features = self._source.features(image)
         return TrueMaskPrediction(truth, pool_masks(features, truth), self._classes)
 
 
