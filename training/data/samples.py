@@ -90,15 +90,17 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # each loader process is one thread; more would fight over the cores
         record, seed = index
-        random = np.random.default_rng(seed)
+        # Apart from the sample's own, which starts anew for each record: what a record drew before it failed does not
+        # count, so that a run draws the same whether or not it knows already that the record is broken.
+        replacement = np.random.default_rng((seed, 1))
         while True:
             if not self._unreadable[record]:
                 try:
-                    return self._sample(record, random)
+                    return self._sample(record, np.random.default_rng(seed))
                 except DatasetError as error:
                     self._note_unreadable(record, error)
             source, first = self._source_of(record)
-            record = first + int(random.integers(self.source_sizes[source]))
+            record = first + int(replacement.integers(self.source_sizes[source]))
 
     def _sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         record, config = self.records[index], self.config
