@@ -30,9 +30,8 @@ from training.data.pixels import read_pixels
 from training.data.records import AnnotatedImages, Record
 from training.data.sources import DataSource, read_source
 from training.evaluation.calibration import Candidates, answer_figures, answers, expected_calibration_error, fit
+from training.evaluation.phrase_hits import MATCH_IOU
 from training.evaluation.proposal_recall import mask_iou
-
-MATCH_IOU = 0.5  # a region that overlaps the asked object by this is right
 
 
 def collect_candidates(

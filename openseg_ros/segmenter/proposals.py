@@ -49,7 +49,7 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
     soft_masks = sigmoid(logits)
     masks = logits.reshape(len(logits), logits.shape[1] * logits.shape[2]) > 0
     cells = np.count_nonzero(masks, axis=1)
-    quality = mask_quality(soft_masks)
+    quality = mask_quality(soft_masks.reshape(masks.shape), masks)
     order = np.argsort(-quality, kind="stable")
     order = order[quality[order] >= settings.min_mask_quality]
 
@@ -79,16 +79,15 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def mask_quality(soft_masks: np.ndarray) -> np.ndarray:
+def mask_quality(soft_masks: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Mean certainty inside each mask, (N,) float32: as MaskFormer's ensemble weighs it, it needs no words.
 
     Args:
-        soft_masks: (N, h, w) float32 in [0, 1]; where they are above 0.5 is inside.
+        soft_masks: (N, cells) float32 in [0, 1].
+        masks: (N, cells) bool; the quality of an empty one is 0.
     """
-    flat = soft_masks.reshape(len(soft_masks), soft_masks.shape[1] * soft_masks.shape[2])
-    inside = flat > 0.5
-    total = np.einsum("nc,nc->n", flat, inside, dtype=np.float32)
-    quality: np.ndarray = total / np.maximum(np.count_nonzero(inside, axis=1), 1)
+    total = np.einsum("nc,nc->n", soft_masks, masks, dtype=np.float32)
+    quality: np.ndarray = total / np.maximum(np.count_nonzero(masks, axis=1), 1)
     return quality
 
 

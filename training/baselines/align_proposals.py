@@ -9,12 +9,11 @@ from openseg_ros.runtime.engine import Engine
 from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import Letterbox
 from training.baselines.align import Align, interpolate_cells
-from training.evaluation.class_embeddings import ClassEmbeddings
-from training.evaluation.class_list import ClassList
+from training.evaluation.class_embeddings import SystemOfNames
 from training.evaluation.openseg_system import RegionPrediction
 
 
-class AlignProposalsSystem:
+class AlignProposalsSystem(SystemOfNames):
     """ALIGN classifies each proposal; the proposals are then combined as OpenSeg's are (eq. 6)."""
 
     name = "align_proposals"
@@ -23,11 +22,7 @@ class AlignProposalsSystem:
         """Take masks from `engine`; the embeddings that it gives are not used."""
         self._engine = engine
         self._align = align
-        self._classes: ClassEmbeddings | None = None
-
-    def set_classes(self, classes: ClassList) -> None:
-        """Encode all names by ALIGN."""
-        self._classes = ClassEmbeddings.encode(classes, self._align.encoder)
+        super().__init__(align.encoder)
 
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> RegionPrediction:
         """Run both networks on (H, W, 3) uint8 RGB; `truth` is not looked at.
@@ -36,13 +31,12 @@ class AlignProposalsSystem:
             EngineError: the run failed.
             RuntimeError: `set_classes` was not called.
         """
-        if self._classes is None:
-            raise RuntimeError("set_classes must come before predict")
+        classes = self._classes  # before any work: raises
         letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
         masks = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None]).mask_logits[0]
         embeddings = pool_soft_masks(interpolate_cells(self._align.features(image), letterbox), letterbox.crop(masks))
         # A phrase goes to the region of highest cosine: the model's calibration is of its own embeddings.
-        return RegionPrediction(letterbox, masks, embeddings, self._classes, self._align.encoder, Calibration())
+        return RegionPrediction(letterbox, masks, embeddings, classes, self._align.encoder, Calibration())
 
 
 def pool_soft_masks(features: np.ndarray, mask_logits: np.ndarray) -> np.ndarray:

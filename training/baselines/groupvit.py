@@ -14,15 +14,14 @@ from openseg_ros.text.text_encoder import TextEncoder, TransformersTextEncoder
 from training.baselines.network_input import check_multiple, fit_longer_side, to_tensor
 from training.baselines.pretrained import image_normalisation, load_pretrained, reading, tensor_hash, text_pool
 from training.evaluation.best_class import best_class
-from training.evaluation.class_embeddings import ClassEmbeddings
-from training.evaluation.class_list import ClassList
+from training.evaluation.class_embeddings import ClassEmbeddings, SystemOfNames
 from training.evaluation.upsampled_bands import upsampled_bands
 
 HUB_NAME = "nvidia/groupvit-gcc-yfcc"
 IMAGE_SIZE = 592  # longer side; an image of 4:3 then has 448 as shorter side, what its authors evaluated with
 
 
-class GroupVitSystem:
+class GroupVitSystem(SystemOfNames):
     """Scores of transformers' GroupViT with `output_segmentation`, whose text side runs once instead of per image.
 
     Its authors' figures come from more than the model: templates around names, only the five classes that suit the
@@ -45,10 +44,8 @@ class GroupVitSystem:
         self._image_size = check_multiple(image_size, self._patch)
         self._model, self._device, self._normalisation = model, device, normalisation
         with reading(source):
-            self._encoder = TransformersTextEncoder(
-                name=source, source=source, pool=text_pool(model.get_text_features, device)
-            )
-        self._classes: ClassEmbeddings | None = None
+            pool = text_pool(model.get_text_features, device)
+            super().__init__(TransformersTextEncoder(name=source, source=source, pool=pool))
 
     @classmethod
     def load(cls, source: str = HUB_NAME, device: str = "cpu", image_size: int = IMAGE_SIZE) -> GroupVitSystem:
@@ -63,10 +60,6 @@ class GroupVitSystem:
         model = load_pretrained(GroupViTModel, source, device)
         return cls(model, source, image_normalisation(source), device, image_size)
 
-    def set_classes(self, classes: ClassList) -> None:
-        """Encode all names."""
-        self._classes = ClassEmbeddings.encode(classes, self._encoder)
-
     @torch.inference_mode()
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> GroupPrediction:
         """Run the image tower on (H, W, 3) uint8 RGB; `truth` is not looked at.
@@ -74,8 +67,7 @@ class GroupVitSystem:
         Raises:
             RuntimeError: `set_classes` was not called.
         """
-        if self._classes is None:
-            raise RuntimeError("set_classes must come before predict")
+        classes = self._classes  # before any work: raises
         letterbox, pixels = fit_longer_side(image, self._image_size, self._patch)
         vision = self._model.vision_model
         # Past the model's own forward, which takes squares of its training size only.
@@ -93,7 +85,7 @@ class GroupVitSystem:
             letterbox,
             share.reshape(-1, *letterbox.grid_size).cpu().numpy(),
             torch.nn.functional.normalize(groups, dim=1).cpu().numpy(),
-            self._classes,
+            classes,
             self._encoder,
         )
 

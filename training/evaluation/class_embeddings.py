@@ -39,3 +39,27 @@ class ClassEmbeddings:
         names = np.repeat(self.starts[rows] - firsts, counts) + np.arange(counts.sum())
         best: np.ndarray = np.maximum.reduceat(self.vectors[names] @ regions.T, firsts, axis=0)
         return best
+
+
+class SystemOfNames:
+    """The part of a system that encodes the names of classes, once for all images."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        """Encode names by `encoder`."""
+        self._encoder = encoder
+        self._encoded: ClassEmbeddings | None = None
+
+    def set_classes(self, classes: ClassList) -> None:
+        """Encode all names."""
+        self._encoded = ClassEmbeddings.encode(classes, self._encoder)
+
+    @property
+    def _classes(self) -> ClassEmbeddings:
+        """What `set_classes` encoded.
+
+        Raises:
+            RuntimeError: it was not called.
+        """
+        if self._encoded is None:
+            raise RuntimeError("set_classes must come before predict")
+        return self._encoded

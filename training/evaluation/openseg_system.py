@@ -13,12 +13,11 @@ from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.segmenter.proposals import mask_quality, sigmoid
 from openseg_ros.text.text_encoder import TextEncoder
 from training.evaluation.best_class import best_class
-from training.evaluation.class_embeddings import ClassEmbeddings
-from training.evaluation.class_list import ClassList
+from training.evaluation.class_embeddings import ClassEmbeddings, SystemOfNames
 from training.evaluation.upsampled_bands import upsampled_bands
 
 
-class OpenSegSystem:
+class OpenSegSystem(SystemOfNames):
     """Proposals of the network, each with the embedding of what it shows."""
 
     name = "openseg"
@@ -27,12 +26,7 @@ class OpenSegSystem:
         """Run the network by `engine` and encode names by `encoder`; `calibration` chooses the region for a phrase."""
         self._calibration = calibration
         self._engine = engine
-        self._encoder = encoder
-        self._classes: ClassEmbeddings | None = None
-
-    def set_classes(self, classes: ClassList) -> None:
-        """Encode all names."""
-        self._classes = ClassEmbeddings.encode(classes, self._encoder)
+        super().__init__(encoder)
 
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> RegionPrediction:
         """Run the network on (H, W, 3) uint8 RGB; `truth` is not looked at.
@@ -41,12 +35,11 @@ class OpenSegSystem:
             EngineError: the run failed.
             RuntimeError: `set_classes` was not called.
         """
-        if self._classes is None:
-            raise RuntimeError("set_classes must come before predict")
+        classes = self._classes  # before any work: raises
         letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
         output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
         return RegionPrediction(
-            letterbox, output.mask_logits[0], output.embeddings[0], self._classes, self._encoder, self._calibration
+            letterbox, output.mask_logits[0], output.embeddings[0], classes, self._encoder, self._calibration
         )
 
 
@@ -91,6 +84,7 @@ class RegionPrediction:
     def find(self, phrases: Sequence[str]) -> np.ndarray:
         """(P, H, W) bool: the proposal that most probably is the phrase, as the node chooses it."""
         cosine = self._encoder.encode(phrases) @ self._embeddings.T
-        quality = mask_quality(sigmoid(self._letterbox.crop(self._mask_logits)))
+        logits = self._letterbox.crop(self._mask_logits).reshape(len(self._mask_logits), -1)
+        quality = mask_quality(sigmoid(logits), logits > 0)
         found: np.ndarray = self.proposals[self._calibration.probability(cosine, quality).argmax(1)]
         return found

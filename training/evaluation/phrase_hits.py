@@ -8,7 +8,7 @@ import numpy as np
 
 from training.evaluation.system import PhrasePrediction
 
-MATCH_IOU = 0.5
+MATCH_IOU = 0.5  # a region that overlaps the asked object by this is right
 
 
 def phrase_hits(prediction: PhrasePrediction, masks: np.ndarray, phrases: Sequence[str]) -> list[bool]:

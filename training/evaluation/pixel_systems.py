@@ -9,25 +9,19 @@ import torch.nn.functional as F
 from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.text.text_encoder import TextEncoder
 from training.evaluation.best_class import argmax_over_classes
-from training.evaluation.class_embeddings import ClassEmbeddings
-from training.evaluation.class_list import ClassList
+from training.evaluation.class_embeddings import ClassEmbeddings, SystemOfNames
 from training.evaluation.pixel_features import FeatureSource, PixelFeatures
 from training.evaluation.upsampled_bands import upsampled_bands
 
 
-class NoProposalSystem:
+class NoProposalSystem(SystemOfNames):
     """Every pixel on its own: argmax over the classes of <w, F_z>. Also ALIGN with CAM, and LSeg+ (paper 4.3)."""
 
     def __init__(self, source: FeatureSource, encoder: TextEncoder, name: str = "openseg_no_proposals") -> None:
         """Take features from `source` and encode names by `encoder`."""
         self.name = name
         self._source = source
-        self._encoder = encoder
-        self._classes: ClassEmbeddings | None = None
-
-    def set_classes(self, classes: ClassList) -> None:
-        """Encode all names."""
-        self._classes = ClassEmbeddings.encode(classes, self._encoder)
+        super().__init__(encoder)
 
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> PixelPrediction:
         """Run the network on (H, W, 3) uint8 RGB; `truth` is not looked at.
@@ -35,9 +29,8 @@ class NoProposalSystem:
         Raises:
             RuntimeError: `set_classes` was not called.
         """
-        if self._classes is None:
-            raise RuntimeError("set_classes must come before predict")
-        return PixelPrediction(self._source.features(image), self._classes)
+        classes = self._classes  # before any work: raises
+        return PixelPrediction(self._source.features(image), classes)
 
 
 class PixelPrediction:
@@ -64,7 +57,7 @@ class PixelPrediction:
         return segmented
 
 
-class TrueMaskSystem:
+class TrueMaskSystem(SystemOfNames):
     """The true masks in the place of proposals: F_z is pooled in each, and each takes one class. An upper bound."""
 
     name = "openseg_true_masks"
@@ -72,12 +65,7 @@ class TrueMaskSystem:
     def __init__(self, source: FeatureSource, encoder: TextEncoder) -> None:
         """Take features from `source` and encode names by `encoder`."""
         self._source = source
-        self._encoder = encoder
-        self._classes: ClassEmbeddings | None = None
-
-    def set_classes(self, classes: ClassList) -> None:
-        """Encode all names."""
-        self._classes = ClassEmbeddings.encode(classes, self._encoder)
+        super().__init__(encoder)
 
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> TrueMaskPrediction:
         """Run the network on (H, W, 3) uint8 RGB with label masks `truth` (M, H, W) bool.
@@ -86,12 +74,11 @@ class TrueMaskSystem:
             RuntimeError: `set_classes` was not called.
             ValueError: there is no `truth`.
         """
-        if self._classes is None:
-            raise RuntimeError("set_classes must come before predict")
+        classes = self._classes  # before any work: raises
         if truth is None:
             raise ValueError(f"{self.name} needs the true masks")
         features = self._source.features(image)
-        return TrueMaskPrediction(truth, pool_masks(features, truth), self._classes)
+        return TrueMaskPrediction(truth, pool_masks(features, truth), classes)
 
 
 class TrueMaskPrediction:
