@@ -11,6 +11,7 @@ from training.data.broken_records import DatasetError
 from training.data.json_file import read_json
 from training.evaluation.class_list import Variant, load_class_list
 from training.evaluation.data_set import AnnotatedImage, EvaluationSet, Item, class_masks
+from training.evaluation.data_sets.value_labels import value_label_reader
 from training.evaluation.label_files import check_size, find_root, read_stored_image, read_values, rows_of
 
 CHALLENGE = "ADEChallengeData2016"
@@ -33,14 +34,6 @@ def open_ade20k_150(folder: Path, names: Variant = "plain") -> EvaluationSet:
     _check_split(files, root / "annotations/validation")
     items = tuple(Item(root / "images/validation" / f"{file.stem}.jpg", (file,)) for file in files)
 
-    def read(index: int) -> AnnotatedImage:
-        item = items[index]
-        file = item.annotations[0]
-        image, values = read_stored_image(item.image), read_values(file)
-        check_size(image, values, item.image, file)
-        label = rows_of(values, table, file)
-        return AnnotatedImage(image, label, *class_masks(label))
-
     return EvaluationSet(
         name="ade20k_150",
         folder=root,
@@ -48,7 +41,7 @@ def open_ade20k_150(folder: Path, names: Variant = "plain") -> EvaluationSet:
         labels=classes.titles,
         label_of_query=np.arange(len(classes)),
         items=items,
-        read=read,
+        read=value_label_reader(items, read_values, table),
         official_images=(VALIDATION_IMAGES,),
         notes=("Recall is of class masks: the annotation has no segments.",),
     )

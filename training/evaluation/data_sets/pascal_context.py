@@ -11,9 +11,10 @@ from scipy.io.matlab import MatReadError
 
 from training.data.broken_records import DatasetError
 from training.evaluation.class_list import Variant, load_class_list
-from training.evaluation.data_set import AnnotatedImage, EvaluationSet, Item, class_masks
+from training.evaluation.data_set import EvaluationSet, Item
 from training.evaluation.data_sets.pascal_voc import read_split
-from training.evaluation.label_files import check_size, find_root, read_stored_image, rows_of
+from training.evaluation.data_sets.value_labels import value_label_reader
+from training.evaluation.label_files import find_root
 
 LABELS = "trainval"  # the folder that trainval.tar.gz of Pascal Context unpacks to
 # The field's list of 5104 images, where a user has it; else VOC 2010's own split, 5105 images. One image more changes
@@ -56,14 +57,6 @@ def _open(folder: Path, name: str, names: Variant) -> EvaluationSet:
         Item(root / "JPEGImages" / f"{stem}.jpg", (root / LABELS / f"{stem}.mat",)) for stem in read_split(split)
     )
 
-    def read(index: int) -> AnnotatedImage:
-        item = items[index]
-        file = item.annotations[0]
-        image, values = read_stored_image(item.image), read_label_map(file)
-        check_size(image, values, item.image, file)
-        label = rows_of(values, table, file)
-        return AnnotatedImage(image, label, *class_masks(label))
-
     return EvaluationSet(
         name=name,
         folder=root,
@@ -71,7 +64,7 @@ def _open(folder: Path, name: str, names: Variant) -> EvaluationSet:
         labels=classes.titles,
         label_of_query=np.arange(len(classes)),
         items=items,
-        read=read,
+        read=value_label_reader(items, read_label_map, table),
         tables=(split,),
         official_images=(5104, 5105),
         notes=("Recall is of class masks, not of their connected parts.",),

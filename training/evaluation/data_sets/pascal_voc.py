@@ -8,8 +8,9 @@ import numpy as np
 
 from training.data.broken_records import DatasetError
 from training.evaluation.class_list import ClassList, Variant, load_class_list
-from training.evaluation.data_set import AnnotatedImage, EvaluationSet, Item, class_masks
-from training.evaluation.label_files import check_size, find_root, read_stored_image, read_values, rows_of
+from training.evaluation.data_set import EvaluationSet, Item
+from training.evaluation.data_sets.value_labels import value_label_reader
+from training.evaluation.label_files import find_root, read_values
 
 SPLIT = "ImageSets/Segmentation/val.txt"
 BORDER = 255  # the line around things, and things that are hard to tell
@@ -80,14 +81,6 @@ def _open(
         for stem in read_split(root / SPLIT)
     )
 
-    def read(index: int) -> AnnotatedImage:
-        item = items[index]
-        file = item.annotations[0]
-        image, values = read_stored_image(item.image), read_values(file)
-        check_size(image, values, item.image, file)
-        label = rows_of(values, table, file, ignored=(BORDER,))
-        return AnnotatedImage(image, label, *class_masks(label))
-
     return EvaluationSet(
         name=name,
         folder=root,
@@ -95,7 +88,7 @@ def _open(
         labels=labels,
         label_of_query=label_of_query,
         items=items,
-        read=read,
+        read=value_label_reader(items, read_values, table, ignored=(BORDER,)),
         tables=(root / SPLIT,),
         official_images=(1449,),
         notes=tuple(filter(None, (rule, "Recall is of class masks."))),
