@@ -26,7 +26,7 @@ NARROW: dict[str, Any] = {
         **{"input_size": [64, 64], "num_queries": 6, "hidden_dim": 16, "embedding_dim": 384, "attention_heads": 2},
     },
     **{"text_encoder": "minilm", "init": "", "batch": 2, "steps": 2, "log_every": 1, "picture_every": 2},
-    **{"workers": 0, "tensorboard": False, "precision": "no", "optimizer": {"warmup_steps": 1}},
+    **{"workers": 0, "tensorboard": False, "precision": "fp32", "optimizer": {"warmup_steps": 1}},
 }
 NARROW_BACKBONES = {"efficientnet-b7": "efficientnet-b0", "resnet101": "resnet18"}
 # For each row of the paper that is a training run, what makes it that row (paper 4.1, 4.3, 4.4, app. F to H).

@@ -62,7 +62,7 @@ def small(configuration: Path, **changes: object) -> TrainConfig:
 
 
 def opened(config: TrainConfig, configuration: Path, cache: Path) -> Run:
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = Accelerator()
     return open_run(config, configuration.parent, cache / "words", accelerator, cache / "no.safetensors")
 
 

@@ -466,6 +466,20 @@ def test_images_of_many_things_can_be_left_out(tmp_path: Path) -> None:
         read_source(DataSource(str(crowded), max_things=0))
 
 
+def test_images_of_chosen_classes_can_be_left_out(tmp_path: Path) -> None:
+    folder = write_tiny_coco(tmp_path / "kinds", 3)
+
+    def rename(content: dict[str, Any]) -> None:  # the first image alone shows a cone
+        content["categories"].append({"id": 99, "name": "cone", "isthing": 1})
+        content["annotations"][0]["segments_info"][0]["category_id"] = 99
+
+    rewrite(folder / "panoptic.json", rename)
+    every = read_source(DataSource(str(folder))).records
+    assert read_source(DataSource(str(folder), without=("cone",))).records == every[1:]
+    with pytest.raises(DatasetError, match="no class 'sphere' to be left out"):
+        read_source(DataSource(str(folder), without=("cone", "sphere")))
+
+
 def test_captions_after_the_first_ones_can_be_left_out(folder: Path) -> None:
     def more(content: dict[str, Any]) -> None:
         content["annotations"] += [{**a, "caption": "Again " + a["caption"]} for a in content["annotations"]]

@@ -37,7 +37,7 @@ from typing import Annotated
 
 import torch
 import typer
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import is_tensorboard_available
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -49,6 +49,7 @@ from training.config import TrainConfig, load_train_config, parse_overrides
 from training.data.broken_records import DatasetError
 from training.data.samples import Batch
 from training.pictures import draw_classes, draw_masks_and_words, save_picture
+from training.precision import mixed_precision
 from training.run import Run, open_run
 from training.run_log import DivergedError, RunLog
 
@@ -72,7 +73,9 @@ def train(config: TrainConfig, data: Path, out: Path, words_cache: Path | None =
     if config.tensorboard and not is_tensorboard_available():
         raise ConfigurationError("the package tensorboard is not installed; install it, or set tensorboard: false")
     accelerator = Accelerator(
-        mixed_precision=config.precision, log_with="tensorboard" if config.tensorboard else None, project_dir=out
+        mixed_precision=mixed_precision(config.precision, PartialState().device),
+        log_with="tensorboard" if config.tensorboard else None,
+        project_dir=out,
     )
     _run(open_run(config, data, words_cache or data / "words", accelerator, out / CHECKPOINT), out)
     accelerator.wait_for_everyone()
@@ -89,6 +92,7 @@ def _run(run: Run, out: Path) -> None:
         f"{len(run.data)} images, {len(run.names)} words, "
         f"{sum(p.numel() for p in run.network.parameters()) / 1e6:.1f} M parameters, "
         f"{accelerator.num_processes} processes of {config.batch} x {config.accumulation} images, "
+        f"{'bf16' if accelerator.mixed_precision == 'bf16' else 'fp32'} on {accelerator.device.type}, "
         f"steps {run.first_step}..{config.steps}"
     )
     log = RunLog(out / "log.jsonl", accelerator, run.first_step)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -31,10 +30,7 @@ class CrossAttentionBlock(nn.Module):
         """Queries (B, N, D) and flat, normalised features (B, h*w, D) to new queries (B, N, D)."""
         query = self._split(self.to_query(self.query_norm(queries)))
         key, value = (self._split(part) for part in self.to_key_value(features).chunk(2, dim=-1))
-        # Written out: on CPUs torch 2.13's fused kernel spends 14 % of a training step in its backward pass, and N is
-        # so small beside h*w that there is no memory to save.
-        weights = (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(-1)
-        attended = weights.to(value.dtype) @ value
+        attended = F.scaled_dot_product_attention(query, key, value)
         queries = queries + self.to_output(attended.transpose(1, 2).flatten(2))
         if self.ffn is not None:
             queries = queries + self.ffn(queries)

@@ -19,7 +19,7 @@ The rendered tabletop world has the default names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ from typing import Literal
 from training.data.broken_records import BrokenRecords, DatasetError
 from training.data.coco import read_coco
 from training.data.localized_narratives import read_localized_narratives
-from training.data.records import AnnotatedImages
+from training.data.records import AnnotatedImages, Record
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class DataSource:
     # them than one of nine, so a network without a pretrained backbone learns its first words from simple images
     # (measured: training/EXPERIMENTS.md). coco only.
     max_things: int | None = None
+    # Leave out images that show one of these classes, to test on kinds that were never trained on. coco only.
+    without: tuple[str, ...] = ()
     # Use only the first captions of each image; None uses all. The tabletop world's first caption names every visible
     # thing. "A photo of a fork" among nine things is true of many images of a batch, which eq. 4 then takes for wrong.
     max_captions: int | None = None
@@ -71,6 +73,7 @@ def read_source(source: DataSource) -> AnnotatedImages:
     problems = BrokenRecords(source.skip_limit)
     if source.kind == "coco":
         records, categories = read_coco(source, problems)
+        records = _without(source, records, categories)
         if not records:
             raise DatasetError(f"{source.folder} has no annotations (max_things: {source.max_things})")
     else:
@@ -78,3 +81,12 @@ def read_source(source: DataSource) -> AnnotatedImages:
         if not records:
             raise DatasetError(f"{source.folder} has no narrative that trains: {', '.join(source.narratives)}")
     return AnnotatedImages(source.folder, tuple(records), categories, tuple(problems.found), source.skip_limit)
+
+
+def _without(source: DataSource, records: Sequence[Record], categories: Mapping[int, str]) -> list[Record]:
+    """Those of `records` that show none of the classes `source.without`."""
+    unknown = sorted(set(source.without) - set(categories.values()))
+    if unknown:
+        raise DatasetError(f"{source.folder} has no class {', '.join(map(repr, unknown))} to be left out (without)")
+    left_out = {number for number, name in categories.items() if name in source.without}
+    return [record for record in records if left_out.isdisjoint(segment.category for segment in record.segments)]

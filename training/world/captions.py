@@ -12,7 +12,7 @@ from training.world.view import Segment, View
 
 Rng = np.random.Generator
 CAPTIONS_PER_VIEW = 5
-SURROUNDINGS = 0.4  # share of captions that name floor, wall or background too
+SURROUNDINGS = 0.4  # share of captions, the first apart, that name floor, wall or background too
 SEEN_SHARE = 0.02  # of the picture, from which a surface is worth a word
 _SIZE_WORDS = {"big": ("big", "large"), "small": ("small", "little")}
 _NEXT_TO = ("next to", "beside", "near")
@@ -182,7 +182,7 @@ _FORMS: tuple[tuple[Callable[[View, Sequence[Segment], Rng], str], float], ...] 
 
 
 def write_captions(view: View, rng: Rng, count: int = CAPTIONS_PER_VIEW) -> list[str]:
-    """`count` captions; the first names every visible thing, the others are of random form. They mention
+    """`count` captions; the first names everything visible, the others are of random form. They mention
     only what `view.segments` holds.
     """
     things = [segment for segment in view.segments if segment.is_thing]
@@ -198,7 +198,7 @@ def write_captions(view: View, rng: Rng, count: int = CAPTIONS_PER_VIEW) -> list
     for index in range(count):
         form = _everything if index == 0 else _FORMS[int(rng.choice(len(_FORMS), p=weights / weights.sum()))][0]
         text = form(view, things, rng)
-        if room_rng.random() < SURROUNDINGS:
+        if index == 0 or room_rng.random() < SURROUNDINGS:
             text += surroundings(shares, room_rng)
         captions.append(f"{text[0].upper()}{text[1:]}." if rng.random() < 0.5 else text)
     return captions
