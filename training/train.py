@@ -38,7 +38,7 @@ from typing import Annotated
 import torch
 import typer
 from accelerate import Accelerator, PartialState
-from accelerate.utils import is_tensorboard_available
+from accelerate.utils import is_tensorboard_available, parse_flag_from_env
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from openseg_ros.configuration import ConfigurationError
@@ -72,8 +72,11 @@ def train(config: TrainConfig, data: Path, out: Path, words_cache: Path | None =
     """
     if config.tensorboard and not is_tensorboard_available():
         raise ConfigurationError("the package tensorboard is not installed; install it, or set tensorboard: false")
+    # The device decides the precision, which the accelerator must know from its first moment on. Its state reads this
+    # variable, the state that is made here does not, and without it CPU processes do not find each other.
+    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     accelerator = Accelerator(
-        mixed_precision=mixed_precision(config.precision, PartialState().device),
+        mixed_precision=mixed_precision(config.precision, device),
         log_with="tensorboard" if config.tensorboard else None,
         project_dir=out,
     )
