@@ -69,6 +69,10 @@ def rewrite(path: Path, change: Any) -> None:
             ["red", "mug", "yellow", "banana", "red mug", "yellow banana"],
         ),
         ("a dog and a dog", ["dog"]),
+        ("a can, a wrench and a teddy bear", ["can", "wrench", "teddy", "bear", "teddy bear"]),
+        ("a blue soda can", ["blue", "soda", "can", "blue soda can", "soda can"]),
+        ("a dog can run", ["dog"]),
+        ("a man and a woman walk dogs", ["man", "woman", "dogs"]),
         (
             "A yellow rubber duck, a lemon",
             ["yellow", "rubber", "duck", "lemon", "yellow rubber duck", "rubber duck"],

@@ -90,7 +90,7 @@ def words_key(captions: Sequence[Sequence[str]], rule: WordRule, encoder_name: s
     if Path(encoder_name).is_dir():  # a local model may change under the same name
         files = sorted(path for path in Path(encoder_name).iterdir() if path.is_file())
         encoder = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    facts = {"rule": to_mapping(rule), "encoder": encoder, "tagger": version("textblob"), "format": 1}
+    facts = {"rule": to_mapping(rule), "encoder": encoder, "tagger": version("textblob"), "format": 2}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for record in captions:
         digest.update(b"%d:" % len(record))

@@ -31,6 +31,8 @@ _TAGS = {
     "all": ("",),
 }
 
+_OPEN_A_NOUN_PHRASE = ("DT", "PRP$", "CD", "JJ", "VBN", "VBG")
+
 
 def extract_words(caption: str, rule: WordRule) -> list[str]:
     """Distinct lower-case words of `caption` that `rule` keeps, in order of appearance, then its phrases."""
@@ -38,7 +40,7 @@ def extract_words(caption: str, rule: WordRule) -> list[str]:
     words: dict[str, None] = {}
     phrases: dict[str, None] = {}
     run: list[tuple[str, bool]] = []  # adjacent kept adjectives and nouns, with "is a noun"
-    for token, part in [*tag(caption), (".", ".")]:
+    for token, part in [*_nouns_mended(tag(caption)), (".", ".")]:
         word = token.lower()
         kept = part.startswith(prefixes) and word not in rule.ignored and any(c.isalpha() for c in word)
         if kept:
@@ -49,6 +51,25 @@ def extract_words(caption: str, rule: WordRule) -> list[str]:
             phrases.update(dict.fromkeys(_phrases_of(run)))
             run = []
     return [*words, *(phrases if rule.phrases else ())]
+
+
+def _nouns_mended(tagged: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Tags in which a word at a noun's place is a noun, though the tagger's lexicon has it as a verb.
+
+    "a can", "a wrench", "a teddy bear": the base form of a verb never follows an article or an adjective, it follows a
+    singular noun only with its object ("a man and a woman walk dogs"), and a modal stands before its verb ("a dog can
+    run").
+    """
+    mended: list[tuple[str, str]] = []
+    for index, (token, part) in enumerate(tagged):
+        before = mended[-1][1] if mended else "."
+        after = tagged[index + 1][1] if index + 1 < len(tagged) else "."
+        takes_more = after.startswith(("VB", "RB") if part == "MD" else ("DT", "JJ", "NN", "PRP"))
+        is_noun = part in ("VB", "VBP", "MD") and (
+            before in _OPEN_A_NOUN_PHRASE or (before == "NN" and part != "VBP" and not takes_more)
+        )
+        mended.append((token, "NN" if is_noun else part))
+    return mended
 
 
 def extract_all(captions: Sequence[str], rule: WordRule) -> list[list[str]]:
