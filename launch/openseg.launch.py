@@ -45,6 +45,22 @@ ARGUMENTS = [
         description="Topic of the camera image; with image_transport compressed, <image>/compressed is read.",
     ),
     DeclareLaunchArgument(
+        "camera_info",
+        default_value="camera_info",
+        description="Topic of the camera's intrinsics, for 3D.",
+    ),
+    DeclareLaunchArgument(
+        "depth",
+        default_value="depth_registered/image_rect",
+        description="Topic of depth images that are registered to the camera image, for 3D.",
+    ),
+    DeclareLaunchArgument(
+        "use_3d",
+        default_value="",
+        choices=["", *SWITCH],
+        description="Positions and point clouds from depth. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
         "queries",
         default_value="",
         description='What to look for first; phrases are separated by ";". Empty: as in params_file.',
@@ -129,6 +145,8 @@ def parameter_overrides(context: LaunchContext) -> dict[str, ParameterValue | bo
     if any(phrases):
         given = [phrase for phrase in phrases if phrase]
         overrides["default_queries"] = ParameterValue(given, value_type=list[str])
+    if context.launch_configurations["use_3d"]:
+        overrides["use_3d"] = context.launch_configurations["use_3d"] == "true"
     if context.launch_configurations["overlay"] == "false":
         overrides["overlay_rate_hz"] = 0.0
     overrides["use_sim_time"] = context.launch_configurations["use_sim_time"] == "true"
@@ -167,7 +185,12 @@ def start(context: LaunchContext) -> list[Action]:
         name=argument["name"],
         prefix=[argument["python_executable"]],
         parameters=[argument["params_file"], parameter_overrides(context)],
-        remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
+        remappings=[
+            ("image", image),
+            ("image/compressed", f"{image}/compressed"),
+            ("camera_info", argument["camera_info"]),
+            ("depth_registered/image_rect", argument["depth"]),
+        ],
         ros_arguments=["--log-level", argument["log_level"]],
         additional_env=environment,
         output="screen",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,11 @@ def run(
         Path | None, typer.Option(help="ROS 2 parameter file (YAML).", exists=True, dir_okay=False)
     ] = None,
     image: Annotated[str, typer.Option(help="Topic of the camera's images.")] = "image",
+    camera_info: Annotated[str, typer.Option(help="Topic of the camera's intrinsics, for 3D.")] = "camera_info",
+    depth: Annotated[
+        str, typer.Option(help="Topic of depth images that are registered to the camera's, for 3D.")
+    ] = "depth_registered/image_rect",
+    use_3d: Annotated[bool | None, typer.Option(help="Positions and point clouds from depth.")] = None,
     backend: Annotated[str | None, typer.Option(help="Engine that runs the network: auto, openvino or torch.")] = None,
     device: Annotated[str | None, typer.Option(help="Device of the engine: cpu, cuda:0.")] = None,
     weights: Annotated[str | None, typer.Option(help="Name of a shipped model, or a folder with one.")] = None,
@@ -66,6 +72,7 @@ def run(
         "device": device,
         "weights": weights,
         "image_transport": image_transport.value if image_transport is not None else None,
+        "use_3d": use_3d,
         "default_queries": phrases or None,
         "overlay_rate_hz": None if overlay else 0.0,
         "use_sim_time": True if use_sim_time else None,
@@ -82,7 +89,17 @@ def run(
     raise typer.Exit(
         run_node(
             ros_arguments(
-                namespace=namespace, name=name, params_file=params_file, image=image, log_level=log_level.value
+                namespace=namespace,
+                name=name,
+                params_file=params_file,
+                # The compressed topic lies beside the raw one (image_transport's convention).
+                topics={
+                    "image": image,
+                    "image/compressed": f"{image}/compressed",
+                    "camera_info": camera_info,
+                    "depth_registered/image_rect": depth,
+                },
+                log_level=log_level.value,
             ),
             parameters={key: value for key, value in given.items() if value is not None},
             autostart=autostart,
@@ -90,14 +107,16 @@ def run(
     )
 
 
-def ros_arguments(*, namespace: str, name: str, params_file: Path | None, image: str, log_level: str) -> list[str]:
-    """The command line for rclpy: remappings, parameter file and log level."""
+def ros_arguments(
+    *, namespace: str, name: str, params_file: Path | None, topics: Mapping[str, str], log_level: str
+) -> list[str]:
+    """The command line for rclpy: remappings (`topics`: the node's name to another), parameter file and log level."""
     arguments = ["openseg", "--ros-args", "--remap", f"__node:={name}"]
     if namespace:
         arguments += ["--remap", f"__ns:=/{namespace.strip('/')}"]
-    if image != "image":
-        # The compressed topic lies beside the raw one (image_transport's convention).
-        arguments += ["--remap", f"image:={image}", "--remap", f"image/compressed:={image}/compressed"]
+    for own, other in topics.items():
+        if own != other:
+            arguments += ["--remap", f"{own}:={other}"]
     if params_file is not None:
         arguments += ["--params-file", str(params_file)]
     return [*arguments, "--log-level", log_level]

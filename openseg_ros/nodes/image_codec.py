@@ -95,6 +95,29 @@ def decode_ids(message: Image) -> np.ndarray:
     return ids.astype(np.uint16, copy=False)
 
 
+def decode_depth(message: Image, scale: float) -> np.ndarray:
+    """A depth image as (H, W) float32 metres (REP 118); what was not measured stays 0, NaN or infinite.
+
+    Args:
+        message: 32FC1 in metres, or 16UC1.
+        scale: metres per unit of 16UC1; 0.001 by REP 118.
+
+    Raises:
+        ImageError: another encoding, zero or absurd size, `step` or `data` too small for the size.
+    """
+    if message.encoding not in ("32FC1", "16UC1"):
+        raise ImageError(
+            ImageFault.ENCODING,
+            f"a depth image is 32FC1 (metres) or 16UC1 (millimetres), not '{_shortened(message.encoding)}'",
+        )
+    order = ">" if message.is_bigendian else "<"
+    if message.encoding == "32FC1":
+        metres = _unpadded(_rows(message, bytes_per_pixel=4), message.width * 4).view(f"{order}f4")
+        return metres.astype(np.float32, copy=False)
+    units = _unpadded(_rows(message, bytes_per_pixel=2), message.width * 2).view(f"{order}u2")
+    return units * np.float32(scale)
+
+
 def decode_compressed(message: CompressedImage) -> np.ndarray:
     """The pixels of a JPEG or PNG image as (H, W, 3) uint8 RGB.
 
@@ -136,7 +159,7 @@ def encode_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
         is_bigendian=sys.byteorder == "big",
         step=pixels.nbytes // max(pixels.shape[0], 1),
     )
-    message.data = _byte_array(pixels)
+    message.data = byte_array(pixels)
     return message
 
 
@@ -145,7 +168,7 @@ def encode_png(ids: np.ndarray, encoding: str, header: Header) -> CompressedImag
     # Level 1: labels are flat areas, higher levels cost several times the time for a few per cent of the size.
     _, data = cv2.imencode(".png", ids, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     message = CompressedImage(header=header, format=f"{encoding}; png compressed ")
-    message.data = _byte_array(data)
+    message.data = byte_array(data)
     return message
 
 
@@ -153,11 +176,12 @@ def encode_jpeg(rgb: np.ndarray, header: Header) -> CompressedImage:
     """A JPEG of a (H, W, 3) uint8 RGB picture for people, with the format string of compressed_image_transport."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
-    message.data = _byte_array(data)
+    message.data = byte_array(data)
     return message
 
 
-def _byte_array(pixels: np.ndarray) -> array.array[int]:
+def byte_array(pixels: np.ndarray) -> array.array[int]:
+    """The bytes of a C-contiguous array, in the one type that rclpy takes as it is."""
     data = array.array("B")
     data.frombytes(pixels.data.cast("B") if pixels.size else b"")
     return data

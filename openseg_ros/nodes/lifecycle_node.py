@@ -26,10 +26,11 @@ from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.service import Service
 from rclpy.subscription import Subscription
 from rclpy.task import Future
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from openseg_ros.msg import QueryArray, QueryState
+from openseg_ros.nodes.depth_input import DepthInput
 from openseg_ros.nodes.diagnostics import DiagnosticsPublisher, Statistics
 from openseg_ros.nodes.frame_worker import Frame, FrameWorker
 from openseg_ros.nodes.image_codec import ImageError, decode_compressed, decode_image
@@ -64,6 +65,7 @@ class OpensegNode(LifecycleNode):
             on_error=self._processing_failed,
         )
         self._version = -1  # last vocabulary version that was in use; none is used twice in one process
+        self._depth = DepthInput(self._bad_input)
         # From configure to cleanup:
         self._values: NodeParameters
         self._model: LoadedModel | None = None
@@ -137,6 +139,9 @@ class OpensegNode(LifecycleNode):
             self._subscribe(CompressedImage, "image/compressed", self._on_image, camera_qos())
         else:
             self._subscribe(Image, "image", self._on_image, camera_qos())
+        if self._values.use_3d:
+            self._subscribe(Image, "depth_registered/image_rect", self._depth.on_depth, camera_qos(), raw=True)
+            self._subscribe(CameraInfo, "camera_info", self._depth.on_camera_info, camera_qos())
         self._subscribe(String, "~/query", self._on_query, query_qos())
         self._subscribe(QueryArray, "~/query_array", self._on_query_array, query_qos())
         self._frames.set_max_rate(self._values.max_rate_hz)
@@ -169,10 +174,12 @@ class OpensegNode(LifecycleNode):
         self._release()
         super().destroy_node()
 
-    def _subscribe(self, message_type: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
+    def _subscribe(
+        self, message_type: type, topic: str, callback: Callable, qos: QoSProfile, *, raw: bool = False
+    ) -> None:
         events = SubscriptionEventCallbacks(incompatible_qos=self._incompatible_qos(topic))
         subscription = self.create_subscription(
-            message_type, topic, callback, qos, event_callbacks=events, qos_overriding_options=overridable()
+            message_type, topic, callback, qos, event_callbacks=events, qos_overriding_options=overridable(), raw=raw
         )
         self._subscriptions_while_active.append(subscription)
 
@@ -180,6 +187,7 @@ class OpensegNode(LifecycleNode):
         for subscription in self._subscriptions_while_active:
             self.destroy_subscription(subscription)
         self._subscriptions_while_active.clear()
+        self._depth.clear()
         if not self._frames.stop():
             self._fail("the engine did not finish its image; its thread is left behind")
 
@@ -228,7 +236,12 @@ class OpensegNode(LifecycleNode):
             self._processing_failed(error)
             proposals = model.no_proposals(rgb.shape[:2])
         segmentation = segmenter.segment(proposals, vocabulary)
-        self._results.publish_results(segmentation, header, parameters)
+        points = None
+        if parameters.use_3d and self._results.needs_points():
+            points = self._depth.points(
+                header, rgb.shape[:2], slop_s=parameters.sync_slop_s, scale=parameters.depth_scale
+            )
+        self._results.publish_results(segmentation, rgb, points, header, parameters)
         self._statistics.image_processed(self._age(header))
         self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
 

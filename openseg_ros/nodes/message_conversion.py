@@ -10,6 +10,7 @@ from geometry_msgs.msg import Point
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
+from openseg_ros.geometry.region_points import centroids
 from openseg_ros.msg import Query as QueryMessage
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
@@ -17,7 +18,7 @@ from openseg_ros.nodes.query_worker import QueryReport
 from openseg_ros.segmenter.segmentation import Regions, Segmentation
 from openseg_ros.text.vocabulary import Query
 
-NO_POSITION = float("nan")  # without depth
+NO_POSITION = float("nan")
 
 
 def queries_from_message(message: QueryArray) -> tuple[Query, ...]:
@@ -58,7 +59,13 @@ def query_state_message(report: QueryReport, stamp: Time, text_encoder: str) -> 
 
 
 def region_array_message(
-    segmentation: Segmentation, header: Header, *, embedding_space: str, embeddings: str, masks: bool
+    segmentation: Segmentation,
+    header: Header,
+    *,
+    embedding_space: str,
+    embeddings: str,
+    masks: bool,
+    points: np.ndarray | None = None,
 ) -> RegionArray:
     """The regions of one image.
 
@@ -68,10 +75,20 @@ def region_array_message(
         embedding_space: name of the space of the embeddings.
         embeddings: the parameter publish_embeddings: "off", "matched" or "all".
         masks: the parameter publish_region_masks.
+        points: (H, W, 3) metres, the image's points in the frame of `header`; None without depth.
     """
     regions = [segmentation.regions]
     if embeddings == "all":
         regions.append(segmentation.unmatched)
+    crops: list[np.ndarray] = []
+    if masks or points is not None:
+        crops = segmentation.region_masks()
+        if embeddings == "all":
+            crops += segmentation.unmatched_masks()
+    if points is None:
+        middles = np.full((sum(map(len, regions)), 3), NO_POSITION)
+    else:
+        middles = centroids(points, np.concatenate([part.roi for part in regions]), crops)
     target = segmentation.vocabulary.target
     message = RegionArray(
         header=header,
@@ -81,12 +98,9 @@ def region_array_message(
         query="" if target is None else segmentation.vocabulary.queries[target].text,
         status=int(segmentation.status),
         embedding_space=embedding_space,
-        regions=[region for part in regions for region in _region_messages(part)],
+        regions=[region for part in regions for region in _region_messages(part, middles[part.id - 1])],
     )
     if masks:
-        crops = segmentation.region_masks()
-        if embeddings == "all":
-            crops = crops + segmentation.unmatched_masks()
         for region, crop in zip(message.regions, crops, strict=True):
             region.mask = encode_image(crop, "mono8", header)
     if embeddings != "off":
@@ -98,7 +112,7 @@ def region_array_message(
     return message
 
 
-def _region_messages(regions: Regions) -> list[Region]:
+def _region_messages(regions: Regions, middles: np.ndarray) -> list[Region]:
     rows = zip(
         regions.id.tolist(),
         regions.label.tolist(),
@@ -108,6 +122,7 @@ def _region_messages(regions: Regions) -> list[Region]:
         regions.mask_quality.tolist(),
         regions.roi.tolist(),
         regions.area.tolist(),
+        middles.tolist(),
         strict=True,
     )
     return [
@@ -120,7 +135,7 @@ def _region_messages(regions: Regions) -> list[Region]:
             mask_quality=quality,
             roi=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
             area=area,
-            centroid=Point(x=NO_POSITION, y=NO_POSITION, z=NO_POSITION),
+            centroid=Point(x=right, y=down, z=forward),
         )
-        for number, label, phrase, score, margin, quality, (x, y, width, height), area in rows
+        for number, label, phrase, score, margin, quality, (x, y, width, height), area, (right, down, forward) in rows
     ]

@@ -111,6 +111,12 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         choices=("raw", "compressed"),
     ),
     ParameterSpecification(
+        "use_3d",
+        True,
+        "Subscribes to depth_registered/image_rect and camera_info, for positions and point clouds.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
         "default_queries",
         _EMPTY_LIST,
         "What to look for after configuring, until a query arrives: phrases or commands, as on ~/query.",
@@ -194,6 +200,21 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         limits=(0.0, 86400.0),
     ),
     ParameterSpecification(
+        "depth_scale",
+        0.001,
+        "Metres per unit of 16UC1 depth images (REP 118: millimetres). 32FC1 images are in metres.",
+        Change.ANY_TIME,
+        limits=(1e-6, 1.0),
+    ),
+    ParameterSpecification(
+        "sync_slop_s",
+        0.02,
+        "Largest difference between the stamps of an image and its depth. An image waits at most so long for its "
+        "depth, and only where depth images do arrive.",
+        Change.ANY_TIME,
+        limits=(0.0, 1.0),
+    ),
+    ParameterSpecification(
         "overlay_rate_hz",
         5.0,
         "Most pictures per second on ~/overlay and ~/overlay/compressed; 0: never.",
@@ -219,6 +240,7 @@ class NodeParameters:
     precision: str
     device: str
     image_transport: str
+    use_3d: bool
     default_queries: tuple[str, ...]
     background_queries: tuple[str, ...]
     score_threshold: float
@@ -231,6 +253,8 @@ class NodeParameters:
     publish_region_masks: bool
     max_rate_hz: float
     max_image_age_s: float
+    depth_scale: float
+    sync_slop_s: float
     overlay_rate_hz: float
     diagnostics_period_s: float
 

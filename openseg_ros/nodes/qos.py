@@ -38,6 +38,11 @@ def overlay_qos() -> QoSProfile:
     return _profile(1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
+def points_qos() -> QoSProfile:
+    """Clouds out: large, and only the newest is of use."""
+    return _profile(1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
 def state_qos() -> QoSProfile:
     """The latched state of the query: whoever comes later gets the last one."""
     return _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

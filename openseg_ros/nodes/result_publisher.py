@@ -11,14 +11,15 @@ from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
 from openseg_ros.nodes.message_conversion import region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
-from openseg_ros.nodes.qos import overlay_qos, overridable, result_qos
+from openseg_ros.nodes.point_clouds import PointClouds
+from openseg_ros.nodes.qos import overlay_qos, overridable, points_qos, result_qos
 from openseg_ros.segmenter.overlay import draw_overlay
 from openseg_ros.segmenter.segmentation import Segmentation
 
@@ -46,8 +47,12 @@ class ResultPublisher:
         self._instances = publisher(Image, "~/instances", result_qos())
         self._confidence = publisher(Image, "~/confidence", result_qos())
         self._mask_png = publisher(CompressedImage, "~/mask/compressed", result_qos())
+        self._points = publisher(PointCloud2, "~/points", points_qos())
+        self._target_points = publisher(PointCloud2, "~/target_points", points_qos())
+        self._scene_minus_target_points = publisher(PointCloud2, "~/scene_minus_target_points", points_qos())
         self._overlay = publisher(Image, "~/overlay", overlay_qos())
         self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", overlay_qos())
+        self._clouds = (self._target_points, self._scene_minus_target_points, self._points)
         self._results = (
             self._target_mask,
             self._regions,
@@ -55,6 +60,7 @@ class ResultPublisher:
             self._instances,
             self._confidence,
             self._mask_png,
+            *self._clouds,
         )
 
     def destroy(self) -> None:
@@ -66,8 +72,27 @@ class ResultPublisher:
         """Whether anybody subscribes to an output that is due now."""
         return any(map(_is_subscribed, self._results)) or self._overlay_is_due(overlay_rate_hz)
 
-    def publish_results(self, segmentation: Segmentation, header: Header, parameters: NodeParameters) -> None:
-        """Publish what is subscribed to, all with `header`; first what an arm waits for, then what costs most."""
+    def needs_points(self) -> bool:
+        """Whether anybody subscribes to an output with positions."""
+        return any(map(_is_subscribed, (self._regions, *self._clouds)))
+
+    def publish_results(
+        self,
+        segmentation: Segmentation,
+        rgb: np.ndarray,
+        points: np.ndarray | None,
+        header: Header,
+        parameters: NodeParameters,
+    ) -> None:
+        """Publish what is subscribed to, all with `header`; first what an arm waits for, then what costs most.
+
+        Args:
+            segmentation: the answer for the image.
+            rgb: the image, (H, W, 3) uint8.
+            points: its points, (H, W, 3) float32 metres; None without depth.
+            header: of the image.
+            parameters: what to send.
+        """
         if _is_subscribed(self._target_mask):
             self._target_mask.publish(encode_image(segmentation.target_mask, "mono8", header))
         if _is_subscribed(self._regions):
@@ -77,6 +102,7 @@ class ResultPublisher:
                 embedding_space=self._embedding_space,
                 embeddings=parameters.publish_embeddings,
                 masks=parameters.publish_region_masks,
+                points=points,
             )
             self._regions.publish(message)
         if _is_subscribed(self._mask):
@@ -88,6 +114,17 @@ class ResultPublisher:
         if _is_subscribed(self._mask_png):
             mask = segmentation.mask
             self._mask_png.publish(encode_png(mask, _ID_ENCODINGS[mask.dtype], header))
+
+        if any(map(_is_subscribed, self._clouds)):
+            self._publish_clouds(PointClouds(segmentation, rgb, points), header)
+
+    def _publish_clouds(self, clouds: PointClouds, header: Header) -> None:
+        if _is_subscribed(self._target_points):
+            self._target_points.publish(clouds.target(header))
+        if _is_subscribed(self._scene_minus_target_points):
+            self._scene_minus_target_points.publish(clouds.scene_minus_target(header))
+        if _is_subscribed(self._points):
+            self._points.publish(clouds.scene(header))
 
     def publish_overlay(self, segmentation: Segmentation, rgb: np.ndarray, header: Header, rate_hz: float) -> None:
         """Publish a picture for people if one is due; `rgb` is the processed image, (H, W, 3) uint8."""

@@ -1,0 +1,1 @@
+"""From pixels with depth to metres."""
