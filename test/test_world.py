@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from pycocotools.coco import COCO
 
@@ -18,7 +21,7 @@ from training.world.camera import look_at, unproject
 from training.world.captions import relation, write_captions
 from training.world.colours import COLOUR_NAMES, shade
 from training.world.dataset import RenderSettings, render_dataset, render_scene
-from training.world.errors import ScanError
+from training.world.errors import ScanError, WorldError
 from training.world.graphics_backend import mujoco
 from training.world.kinds import KINDS
 from training.world.model_assets import add_object, quaternion
@@ -71,6 +74,20 @@ def test_bytes_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
     first, second = contents(dataset), contents(tmp_path)
     assert len(first) == 2 * 2 * SCENES + 3
     assert first == second
+
+
+def test_a_killed_rendering_process_ends_the_rendering(tmp_path):
+    def kill_the_first() -> None:
+        mine = psutil.Process()
+        while not (workers := [child for child in mine.children() if "spawn_main" in " ".join(child.cmdline())]):
+            time.sleep(0.02)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill_the_first, daemon=True)
+    killer.start()
+    with pytest.raises(WorldError, match="one of 2 rendering processes was killed"):
+        render_dataset(SETTINGS, tmp_path, 50, workers=2, arguments={})
+    killer.join()
 
 
 def test_another_seed_gives_another_world(rendered):

@@ -6,6 +6,8 @@ import functools
 import multiprocessing
 import platform
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from training.world.camera import sample_camera
 from training.world.captions import write_captions
 from training.world.coco_writer import Record, make_folders, write_annotations, write_view
+from training.world.errors import WorldError
 from training.world.graphics_backend import mujoco
 from training.world.kinds import KINDS
 from training.world.renderer import Renderer
@@ -64,7 +67,11 @@ def _render_to_disk(settings: RenderSettings, out: Path, index: int) -> list[Rec
 
 
 def render_dataset(settings: RenderSettings, out: Path, scenes: int, workers: int, arguments: dict[str, Any]) -> None:
-    """Renders `scenes` scenes into `out` with a progress bar; `arguments` are kept in world.json."""
+    """Renders `scenes` scenes into `out` with a progress bar; `arguments` are kept in world.json.
+
+    Raises:
+        WorldError: a rendering process was killed.
+    """
     make_folders(out)
     work = functools.partial(_render_to_disk, settings, out)
     records: list[Record] = []
@@ -82,11 +89,18 @@ def render_dataset(settings: RenderSettings, out: Path, scenes: int, workers: in
                 records += work(index)
                 progress.advance(task)
         else:
-            # an OpenGL context does not survive fork()
-            with multiprocessing.get_context("spawn").Pool(workers) as pool:
-                for done in pool.imap_unordered(work, range(scenes), chunksize=4):
-                    records += done
-                    progress.advance(task)
+            # An OpenGL context does not survive fork(). Not multiprocessing.Pool: it waits for ever for the scene of
+            # a process that was killed, for example for its memory.
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+                try:
+                    for done in pool.map(work, range(scenes), chunksize=4):
+                        records += done
+                        progress.advance(task)
+                except BrokenProcessPool as error:
+                    raise WorldError(
+                        f"one of {workers} rendering processes was killed from outside, perhaps for its memory; "
+                        "start again, with fewer --workers if it happens again"
+                    ) from error
     names = [*KINDS, *(scan.name for scan in settings.sources.scans)]
     versions = {"python": platform.python_version(), "mujoco": mujoco.__version__, "numpy": np.__version__}
     write_annotations(out, records, names, {"seed": settings.seed, "arguments": arguments, "versions": versions})
