@@ -42,6 +42,7 @@ from openseg_ros.nodes.query_worker import QueryReport, QueryStatus, QueryWorker
 from openseg_ros.nodes.result_publisher import ResultPublisher
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.segmenter import Segmenter
+from openseg_ros.segmenter.tracker import Tracker
 from openseg_ros.srv import SetQuery
 from openseg_ros.text.vocabulary import Query
 
@@ -66,6 +67,7 @@ class OpensegNode(LifecycleNode):
         )
         self._version = -1  # last vocabulary version that was in use; none is used twice in one process
         self._depth = DepthInput(self._bad_input)
+        self._tracker = Tracker()  # as old as the node: no identity is used twice
         # From configure to cleanup:
         self._values: NodeParameters
         self._model: LoadedModel | None = None
@@ -235,6 +237,13 @@ class OpensegNode(LifecycleNode):
         except EngineError as error:  # silence would mean dead, so there is an answer that says "degraded"
             self._processing_failed(error)
             proposals = model.no_proposals(rgb.shape[:2])
+        if parameters.track_memory_s > 0.0 and self._results.needs_identities():
+            proposals = self._tracker.identify(
+                proposals,
+                stamp_ns=_nanoseconds(header) or int(frame.received * 1e9),
+                embedding_space=model.weights.embedding_space,
+                memory_s=parameters.track_memory_s,
+            )
         segmentation = segmenter.segment(proposals, vocabulary)
         points = None
         if parameters.use_3d and self._results.needs_points():
@@ -254,7 +263,7 @@ class OpensegNode(LifecycleNode):
 
     def _age(self, header: Header) -> float | None:
         """Seconds from the stamp to now, negative for a stamp in the future; None without a stamp."""
-        stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
+        stamp = _nanoseconds(header)
         return (self.get_clock().now().nanoseconds - stamp) * 1e-9 if stamp else None
 
     # ------------------------------------------------------------------------------------------- queries
@@ -338,6 +347,11 @@ class OpensegNode(LifecycleNode):
                 "queries": str(sum(not query.background for query in vocabulary.queries)),
             }
         return described
+
+
+def _nanoseconds(header: Header) -> int:
+    """The stamp; 0 stands for none."""
+    return int(header.stamp.sec * 10**9 + header.stamp.nanosec)
 
 
 def _answer_impossible_transitions(node: LifecycleNode) -> None:

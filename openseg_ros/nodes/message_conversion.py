@@ -123,6 +123,7 @@ def _region_messages(regions: Regions, middles: np.ndarray) -> list[Region]:
         regions.roi.tolist(),
         regions.area.tolist(),
         middles.tolist(),
+        regions.track_id,
         strict=True,
     )
     return [
@@ -136,6 +137,18 @@ def _region_messages(regions: Regions, middles: np.ndarray) -> list[Region]:
             roi=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
             area=area,
             centroid=Point(x=right, y=down, z=forward),
+            track_id=track_id,
         )
-        for number, label, phrase, score, margin, quality, (x, y, width, height), area, (right, down, forward) in rows
+        for (
+            number,
+            label,
+            phrase,
+            score,
+            margin,
+            quality,
+            (x, y, width, height),
+            area,
+            (right, down, forward),
+            track_id,
+        ) in rows
     ]

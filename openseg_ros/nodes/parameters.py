@@ -185,6 +185,14 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         Change.ANY_TIME,
     ),
     ParameterSpecification(
+        "track_memory_s",
+        2.0,
+        "Seconds that the identity of a region which is not seen is kept, so that it gets the same track_id when it "
+        "comes back; 0: no tracking, track_id is empty.",
+        Change.ANY_TIME,
+        limits=(0.0, 60.0),
+    ),
+    ParameterSpecification(
         "max_rate_hz",
         0.0,
         "Most images per second that are processed; 0: as many as the engine manages.",
@@ -251,6 +259,7 @@ class NodeParameters:
     nms_iou: float
     publish_embeddings: str
     publish_region_masks: bool
+    track_memory_s: float
     max_rate_hz: float
     max_image_age_s: float
     depth_scale: float

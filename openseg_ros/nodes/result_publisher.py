@@ -72,6 +72,10 @@ class ResultPublisher:
         """Whether anybody subscribes to an output that is due now."""
         return any(map(_is_subscribed, self._results)) or self._overlay_is_due(overlay_rate_hz)
 
+    def needs_identities(self) -> bool:
+        """Whether anybody subscribes to an output with identities."""
+        return _is_subscribed(self._regions)
+
     def needs_points(self) -> bool:
         """Whether anybody subscribes to an output with positions."""
         return any(map(_is_subscribed, (self._regions, *self._clouds)))

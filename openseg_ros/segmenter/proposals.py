@@ -25,6 +25,7 @@ class Proposals:
     mask_quality: np.ndarray  # (M,) float32 in (0.5, 1]
     overlap: np.ndarray  # (M, M) float32: intersection over the smaller mask
     degraded: bool  # some of the network's output was not finite and has been dropped
+    track_ids: tuple[str, ...] = ()  # M identities over several images; empty while nothing tracks
 
     def __len__(self) -> int:
         return len(self.mask_logits)

@@ -31,6 +31,7 @@ class Regions:
     roi: np.ndarray  # (R, 4) int64: x y width height, tight, camera pixels
     area: np.ndarray  # (R,) int64, camera pixels
     embeddings: np.ndarray  # (R, D) float32, unit length
+    track_id: tuple[str, ...]  # identity over several images; "" while nothing tracks
 
     def __len__(self) -> int:
         return len(self.id)
@@ -210,6 +211,7 @@ class Segmentation:
         score: np.ndarray,
         margin: np.ndarray,
     ) -> Regions:
+        identities = self._proposals.track_ids
         return Regions(
             id=np.arange(first_id, first_id + len(chosen), dtype=np.uint16),
             label=label,
@@ -220,6 +222,7 @@ class Segmentation:
             roi=boxes,
             area=np.array([np.count_nonzero(mask) for mask in masks], np.int64),
             embeddings=self._proposals.embeddings[chosen],
+            track_id=tuple(identities[index] for index in chosen) if identities else ("",) * len(chosen),
         )
 
     def _found(self, query: int) -> QueryResult:

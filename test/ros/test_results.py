@@ -196,6 +196,29 @@ def test_publish_embeddings_and_region_masks(peer: Peer, camera: Any, outputs: O
     assert matched.regions[0].mask.height == 0
 
 
+def test_track_ids_last_until_time_goes_back(peer: Peer, camera: Any, outputs: Outputs, states: Recorder) -> None:
+    ask(peer, states, QUERIES)
+
+    def identities(header: Header | None = None) -> list[str]:
+        message = peer.image(picture(1), header)
+        camera.publish(message)
+        return [region.track_id for region in outputs.of(message.header)[0].regions]
+
+    first = identities()
+    assert first and all(first)
+    assert identities() == first
+    ask(peer, states, "bowl; red mug")
+    assert set(identities()) & set(first), "a region that other words find is the same region"
+    ask(peer, states, QUERIES)
+    assert identities() == first
+    past = Header(frame_id="camera")
+    past.stamp.sec = 7
+    assert not set(identities(past)) & set(first)
+    assert set_parameter(peer, "track_memory_s", 0.0) == ""
+    assert set(identities()) == {""}
+    assert set_parameter(peer, "track_memory_s", 2.0) == ""
+
+
 @pytest.mark.parametrize(("sec", "nanosec"), [(0, 0), (0, 1), (1_700_000_000, 999_999_999), (-5, 7), (2**31 - 1, 0)])
 def test_header_is_copied_bit_for_bit(peer: Peer, camera: Any, outputs: Outputs, sec: int, nanosec: int) -> None:
     header = Header(frame_id="cámara/optical_frame")
