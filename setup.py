@@ -150,6 +150,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     install_requires=[*requirements("runtime.txt"), *requirements("ros.txt")],
     extras_require={
+        "view": requirements("view.txt"),
         "training": requirements("train.txt"),
         "test": requirements("test.txt"),
         "dev": requirements("dev.txt"),

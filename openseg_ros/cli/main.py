@@ -13,6 +13,7 @@ import typer
 from openseg_ros import __version__
 from openseg_ros.cli.run import run
 from openseg_ros.cli.segment import segment
+from openseg_ros.cli.view import view
 
 app = typer.Typer(
     name="openseg",
@@ -42,3 +43,4 @@ def main(
 
 app.command()(segment)
 app.command()(run)
+app.command()(view)
