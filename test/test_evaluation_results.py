@@ -16,7 +16,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from openseg_ros.runtime.weights import load_weights
-from openseg_ros.segmenter.overlay import phrase_colours
+from openseg_ros.segmenter.phrase_colours import phrase_colours
 from training import evaluate
 from training.evaluation.data_sets.catalogue import DATA_SETS, open_data_set
 from training.evaluation.pictures import STRENGTH, triptych

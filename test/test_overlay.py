@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from drawn_scene import GREY, rectangle, segmenter, words
 
-from openseg_ros.segmenter.overlay import draw_overlay, phrase_colours, status_line
+from openseg_ros.segmenter.overlay import draw_overlay, status_line
+from openseg_ros.segmenter.phrase_colours import phrase_colours
 from openseg_ros.text.vocabulary import Query
 
 CUP = (rectangle(10, 20, 30, 50), "cup")  # camera pixels x 80..200, y 40..120

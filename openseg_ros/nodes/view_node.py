@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -24,7 +25,7 @@ from std_msgs.msg import String
 
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
 from openseg_ros.nodes.qos import overlay_qos, query_qos, result_qos, state_qos
-from openseg_ros.segmenter.overlay import phrase_colours
+from openseg_ros.segmenter.phrase_colours import phrase_colours
 from openseg_ros.srv import FindRegions, SetQuery
 from openseg_ros.view.robot import (
     Overlay,
@@ -139,7 +140,7 @@ class ViewNode(Node):
         self._tell(self._shown(message))
 
     def _on_overlay(self, message: CompressedImage) -> None:
-        self._tell(Overlay(bytes(message.data)))
+        self._tell(Overlay(_text(message.header.stamp), bytes(message.data)))
 
     def _on_query_state(self, message: QueryState) -> None:
         phrases = [query.text for query in message.active if not query.background]
@@ -180,7 +181,7 @@ class ViewNode(Node):
         latency_ns = self.get_clock().now().nanoseconds - (stamp.sec * 1_000_000_000 + stamp.nanosec)
         span = self._arrivals[-1] - self._arrivals[0] if self._arrivals else 0.0
         return ShownAnswer(
-            stamp=f"{stamp.sec}.{stamp.nanosec:09d}",
+            stamp=_text(stamp),
             width=message.width,
             height=message.height,
             status=_ANSWER_STATUS.get(message.status, str(message.status)),
@@ -265,6 +266,11 @@ class ViewNode(Node):
 def _pass_on(done: Future, answer: asyncio.Future[Any]) -> None:
     if not answer.done():  # else its time was over
         answer.set_result(done.result())
+
+
+def _text(stamp: Time) -> str:
+    """Seconds with all nine digits; JavaScript's numbers have too few."""
+    return f"{stamp.sec}.{stamp.nanosec:09d}"
 
 
 def _web_colours(phrases: Sequence[str]) -> dict[str, str]:

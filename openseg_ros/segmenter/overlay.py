@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import colorsys
-import hashlib
-from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from openseg_ros.segmenter.phrase_colours import Colour, phrase_colours
 from openseg_ros.segmenter.segmentation import Segmentation, Status
 
-Colour = tuple[int, int, int]  # red green blue
 Box = tuple[int, int, int, int]  # x y width height, pixels
 
 REGION_STRENGTH, TARGET_STRENGTH = 0.35, 0.5  # share of the colour, the rest is the image
 DIMMED = 0.7  # brightness of what is no region, if there is a target to look at
 SMALLEST_TEXT, LARGEST_TEXT = 9, 48  # pixels; where the smallest does not fit, there is no room for names
-HUES = 12  # that people tell from each other
 MAX_NAMED_REGIONS = 40  # more names hide the image
 MAX_NAME_CHARACTERS = 40
 
@@ -49,25 +45,6 @@ def draw_overlay(image: np.ndarray, segmentation: Segmentation) -> np.ndarray:
     canvas = Image.fromarray(picture)
     _draw_texts(ImageDraw.Draw(canvas, "RGBA"), segmentation, colours, min(text_size, LARGEST_TEXT))
     return np.array(canvas)
-
-
-def phrase_colours(phrases: Iterable[str]) -> dict[str, Colour]:
-    """RGB per phrase.
-
-    A phrase brings its own hue, so it keeps its colour from one vocabulary to the next. Only where an earlier phrase
-    has taken that hue, it moves to a free one; above twelve phrases hues repeat.
-    """
-    colours: dict[str, Colour] = {}
-    taken: list[int] = []
-    for phrase in dict.fromkeys(phrases):
-        hue = hashlib.blake2b(phrase.casefold().encode("utf-8", "replace"), digest_size=1).digest()[0] % HUES
-        if len(taken) % HUES:
-            while hue in taken[len(taken) // HUES * HUES :]:
-                hue = (hue + 5) % HUES  # not the neighbour, which looks alike; 5 and 12 have no common divisor
-        taken.append(hue)
-        red, green, blue = colorsys.hsv_to_rgb(hue / HUES, 0.85, 1.0)
-        colours[phrase] = (round(red * 255), round(green * 255), round(blue * 255))
-    return colours
 
 
 def status_line(segmentation: Segmentation) -> str:

@@ -69,8 +69,9 @@ class ShownNode:
 
 @dataclass(frozen=True)
 class Overlay:
-    """The newest picture for people."""
+    """A picture for people."""
 
+    stamp: str  # of the image; the answer with the same stamp says in words what it shows
     jpeg: bytes
 
 

@@ -1,7 +1,8 @@
 """The web server of `openseg view`: three files, a live connection, and three requests.
 
     GET    /       the page (with /view.css and /view.js)
-    GET    /live   WebSocket; text: one JSON object per update, its "kind" says which; binary: the overlay as JPEG
+    GET    /live   WebSocket; text: one JSON object per update, whose "kind" says what it is (robot.py); binary: the
+                   overlay's JPEG, right after its object
     POST   /query  {"text": ...}: look for it
     DELETE /query  look for nothing
     POST   /find   {"text": ..., "top_k": ...}: the regions of the newest image that match
@@ -90,6 +91,7 @@ class _Live:
         with contextlib.suppress(ConnectionError):  # the page went while we wrote; serve() learns of it too
             async for update in self._feed.updates():
                 if isinstance(update, Overlay):
+                    await page.send_json({"kind": "overlay", "stamp": update.stamp})
                     await page.send_bytes(update.jpeg)
                 else:
                     await page.send_json({"kind": KINDS[type(update)], **dataclasses.asdict(update)})

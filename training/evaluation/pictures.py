@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from openseg_ros.segmenter.overlay import phrase_colours
+from openseg_ros.segmenter.phrase_colours import phrase_colours
 from training.evaluation.data_set import NO_LABEL
 
 STRENGTH = 0.6  # share of the colour, the rest is the image

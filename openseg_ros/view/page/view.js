@@ -4,22 +4,24 @@
 const SILENT_AFTER_MS = 3000; // at 1 image per second a node is still alive
 const RECONNECT_MS = 1000;
 const REGIONS_FOUND = 5;
+const ANSWERS_KEPT = 30; // pictures come more rarely than answers, and later
 const LONGEST_LATENCY_MS = 60000; // above it the image's stamp comes from another clock
 const SVG = "http://www.w3.org/2000/svg";
 
 const STATUS = {
   OK: ["found", ""],
   NO_QUERY: ["nothing asked", "The robot looks for nothing now."],
-  NOT_FOUND: ["not found", "is not in this image."],
-  AMBIGUOUS: ["ambiguous", "fits two regions nearly equally well."],
-  DEGRADED: ["degraded", "Input or engine are faulty; do not rely on this answer."],
+  NOT_FOUND: ["not found", "is in no region of this image"],
+  AMBIGUOUS: ["ambiguous", "fits two regions nearly equally well"],
+  DEGRADED: ["degraded", "input or engine are faulty; do not rely on this answer"],
 };
 
 const $ = (id) => document.getElementById(id);
-let answer = null; // newest
+const answers = new Map(); // the last ones by the stamp of their image
+let newest = null; // answer
 let queries = null; // newest state of the query
 let answeredAt = 0; // performance.now() of the newest answer
-let picture = null; // object URL of the shown picture
+let pictured = { stamp: "", at: -Infinity, url: "" }; // the picture that is shown
 
 // ------------------------------------------------------------------------------------------------ small parts
 
@@ -47,10 +49,14 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(`${scheme}//${location.host}/live`);
   socket.binaryType = "blob";
+  let stamp = ""; // of the picture that comes next
+  const shown = {
+    answer: showAnswer, query_state: showQueries, node: showNode, overlay: (update) => { stamp = update.stamp; },
+  };
   socket.onmessage = ({ data }) => {
-    if (data instanceof Blob) return showOverlay(data);
+    if (data instanceof Blob) return showOverlay(data, stamp);
     const update = JSON.parse(data);
-    ({ answer: showAnswer, query_state: showQueries, node: showNode })[update.kind](update);
+    shown[update.kind](update);
   };
   socket.onopen = () => notice("");
   socket.onclose = () => {
@@ -66,13 +72,26 @@ function notice(text) {
   $("notice").hidden = !text;
 }
 
-function showOverlay(jpeg) {
-  const old = picture;
-  picture = URL.createObjectURL(jpeg);
+function showOverlay(jpeg, stamp) {
+  const old = pictured.url;
+  pictured = { stamp, at: performance.now(), url: URL.createObjectURL(jpeg) };
   $("overlay").onload = () => old && URL.revokeObjectURL(old);
-  $("overlay").src = picture;
+  $("overlay").src = pictured.url;
   $("overlay").hidden = false;
   $("waiting").hidden = true;
+  showCurrent();
+}
+
+/** The answer to show in words: that of the picture, so that both say the same; the newest where pictures are off. */
+function current() {
+  const recent = performance.now() - pictured.at < SILENT_AFTER_MS;
+  return (recent && answers.get(pictured.stamp)) || newest;
+}
+
+function showCurrent() {
+  if (!newest) return;
+  showRegions(current());
+  beatOfLife();
 }
 
 function showNode(node) {
@@ -100,40 +119,42 @@ function showQueries(state) {
     if (kept.length) lines.push(element("p", `Still looks for ${kept.join("; ")}`, "note"));
   }
   show("understood", ...lines);
-  if (answer) showRegions();
+  showCurrent();
 }
 
 function showAnswer(update) {
-  answer = update;
+  newest = update;
   answeredAt = performance.now();
-  $("version").textContent = answer.version;
-  $("rate").textContent = answer.rate_hz === null ? "–" : `${answer.rate_hz.toFixed(1)} Hz`;
-  const odd = answer.latency_ms < 0 || answer.latency_ms > LONGEST_LATENCY_MS;
-  $("latency").textContent = odd ? "other clock" : `${answer.latency_ms.toFixed(0)} ms`;
+  answers.set(newest.stamp, newest);
+  if (answers.size > ANSWERS_KEPT) answers.delete(answers.keys().next().value);
+  $("version").textContent = newest.version;
+  $("rate").textContent = newest.rate_hz === null ? "–" : `${newest.rate_hz.toFixed(1)} Hz`;
+  const odd = newest.latency_ms < 0 || newest.latency_ms > LONGEST_LATENCY_MS;
+  $("latency").textContent = odd ? "other clock" : `${newest.latency_ms.toFixed(0)} ms`;
   $("latency").title = odd
-    ? `The image's stamp ${answer.stamp} is not of this machine's clock. Replaying? Start openseg view with --use-sim-time.`
-    : `From the image's stamp ${answer.stamp} until its answer was here`;
-  showRegions();
-  beatOfLife();
+    ? `The image's stamp ${newest.stamp} is not of this machine's clock. Replaying? Start openseg view with --use-sim-time.`
+    : `From the image's stamp ${newest.stamp} until its answer was here`;
+  showCurrent();
 }
 
+/** Say what became of the query, or that nothing has come for a while: then what is shown is not the present. */
 function beatOfLife() {
+  if (!newest) return;
   const silentMs = performance.now() - answeredAt;
-  const silent = !answer || silentMs > SILENT_AFTER_MS;
-  document.body.classList.toggle("stale", Boolean(answer) && silent);
-  const status = $("status");
-  if (!silent) {
-    const [word, sentence] = STATUS[answer.status] ?? [answer.status, ""];
-    const subject = ["NOT_FOUND", "AMBIGUOUS"].includes(answer.status) ? `“${answer.query}” ` : "";
-    status.textContent = word;
-    status.dataset.status = answer.status;
-    $("status-text").textContent = answer.status === "OK" ? `“${answer.query}”` : subject + sentence;
-  } else if (answer) {
-    status.textContent = `no answer for ${(silentMs / 1000).toFixed(0)} s`;
-    status.dataset.status = "silent";
+  const silent = silentMs > SILENT_AFTER_MS;
+  document.body.classList.toggle("stale", silent);
+  if (silent) {
+    $("status").textContent = `no answer for ${(silentMs / 1000).toFixed(0)} s`;
+    $("status").dataset.status = "silent";
     $("status-text").textContent = "The picture is old: the camera or the node has stopped.";
     $("rate").textContent = $("latency").textContent = "–";
+    return;
   }
+  const { status, query } = current();
+  const [word, sentence] = STATUS[status] ?? [status, ""];
+  $("status").textContent = word;
+  $("status").dataset.status = status;
+  $("status-text").textContent = `${query && `“${query}” `}${sentence}`;
 }
 
 // ------------------------------------------------------------------------------------------------- the tables
@@ -170,7 +191,7 @@ function wideRow(text, className) {
 }
 
 /** One row per region, and one for each phrase that this image does not show. */
-function showRegions() {
+function showRegions(answer) {
   if (document.activeElement?.closest?.("#regions") || $("regions").matches(":hover")) {
     return; // somebody reads a row; rows must not jump away
   }
