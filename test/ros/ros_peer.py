@@ -80,12 +80,12 @@ class NodeStarter:
         self._log_folder = log_folder
         self._started: list[NodeProcess] = []
 
-    def __call__(self, *options: str) -> NodeProcess:
-        """Start `openseg run` with `options`."""
+    def __call__(self, *options: str, program: str = RUN) -> NodeProcess:
+        """Start `openseg run`, or another Python program, with `options`."""
         log = self._log_folder / f"node_{len(self._started)}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-c", RUN, *options],
+                [sys.executable, "-c", program, *options],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
