@@ -1,0 +1,1 @@
+"""Bags of `ros2 bag`: reading, writing, searching and evaluating them, without ROS."""

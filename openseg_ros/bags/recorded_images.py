@@ -1,0 +1,64 @@
+"""Finds the camera image of a given stamp in a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader
+from rosbags.typesys.store import Typestore
+
+from openseg_ros.bags.bag_error import BagError
+from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE
+from openseg_ros.bags.reading import connections_of, header_stamp
+from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
+
+# Seconds before its regions were recorded in which an image may lie: what a fast node needs, then what a slow one does.
+BEFORE = (0.5, 10.0)
+AFTER = 1.0  # s; where the recorder was told of the regions first
+
+
+def camera_topics(reader: Reader, regions_topic: str) -> list[Connection]:
+    """Image topics that may be the node's camera: all but those in the node's own namespace."""
+    own = regions_topic.rpartition("/")[0] + "/"
+    images = connections_of(reader, IMAGE) + connections_of(reader, COMPRESSED_IMAGE)
+    return [connection for connection in images if not connection.topic.startswith(own)]
+
+
+def read_image(reader: Reader, store: Typestore, cameras: Iterable[Connection], stamp: int, time: int) -> np.ndarray:
+    """The picture with a stamp.
+
+    Args:
+        reader: open bag.
+        store: its types.
+        cameras: topics to look in; depth and label images among them are passed over.
+        stamp: of the image, ns.
+        time: when its regions were recorded, ns.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        BagError: none of the topics has a picture with this stamp.
+    """
+    cameras = list(cameras)
+    for before in BEFORE if cameras else ():
+        window = (time - round(before * 1e9), time + round(AFTER * 1e9))
+        for connection, _, content in reader.messages(cameras, *window):
+            if header_stamp(content) == stamp:
+                picture = decode_picture(store, connection, content)
+                if picture is not None:
+                    return picture
+    names = ", ".join(connection.topic for connection in cameras) or "there is no image topic"
+    raise BagError(f"no picture with stamp {stamp / 1e9:.6f} was recorded ({names}); record the camera's topic too")
+
+
+def decode_picture(store: Typestore, connection: Connection, content: bytes) -> np.ndarray | None:
+    """The pixels of an image message, (H, W, 3) uint8 RGB; None if it is no picture (depth, 16 bits) or damaged."""
+    message: Any = store.deserialize_cdr(content, connection.msgtype)
+    try:
+        return decode_image(message) if connection.msgtype == IMAGE else decode_compressed(message)
+    except ImageError:
+        return None
