@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING
 
+from openseg_ros.nodes.interrupt import let_rclpy_end
+
 if TYPE_CHECKING:
     from rclpy.executors import SingleThreadedExecutor
 
@@ -46,9 +48,8 @@ def run_node(
 
     from openseg_ros.nodes.lifecycle_node import OpensegNode
 
-    # From here on rclpy's own handlers end the context on SIGINT and SIGTERM, which ends the loop below. Python's
-    # handler would raise KeyboardInterrupt besides, anywhere, for example in the middle of configuring.
-    signal.signal(signal.SIGINT, _let_rclpy_end)
+    # From here on rclpy's own handlers end the context on SIGINT and SIGTERM, which ends the loop below.
+    signal.signal(signal.SIGINT, let_rclpy_end)
     try:
         rclpy.init(args=list(arguments))
     except RuntimeError as error:  # rclpy's errors derive from it
@@ -96,11 +97,6 @@ def _spin(executor: SingleThreadedExecutor, node: OpensegNode) -> None:
 
 def _quit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
-
-
-def _let_rclpy_end(number: int, frame: FrameType | None) -> None:
-    """Do nothing this time; a second Ctrl-C ends the process at once, should an engine hang."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,266 @@
+"""`openseg record` and `openseg replay` over real DDS: what goes into a bag comes out again, in time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rclpy.serialization import deserialize_message
+from ros.ros_peer import (
+    BEST_EFFORT,
+    LATCHED,
+    RELIABLE,
+    START_TIMEOUT_S,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    ask,
+    picture,
+    wait_until,
+    wait_until_active,
+)
+from rosbags.interfaces import QosDurability, QosReliability
+from rosbags.rosbag2 import Reader
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from written_bag import SECOND, START, string, write_bag
+
+from openseg_ros.bags.message_types import types_of
+from openseg_ros.msg import QueryState, RegionArray
+
+ROOT = Path(__file__).resolve().parents[2]
+Starter = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def openseg(domain: int, tmp_path: Path) -> Iterator[Starter]:
+    """Starts the command in the tests' ROS domain."""
+    started: list[NodeProcess] = []
+
+    def start(*arguments: object) -> NodeProcess:
+        log = tmp_path / f"openseg_{len(started)}.log"
+        command = [sys.executable, "-c", "from openseg_ros.cli.main import app; app()", *map(str, arguments)]
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
+        with log.open("wb") as stream:
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+        started.append(NodeProcess(process, log))
+        return started[-1]
+
+    yield start
+    for command in started:
+        if command.is_alive():
+            command.process.kill()
+            command.process.wait()
+
+
+def until_said(command: NodeProcess, text: str) -> None:
+    def said() -> bool:
+        assert command.is_alive(), command.output()
+        return text in command.output()
+
+    wait_until(said, f"the words '{text}'", START_TIMEOUT_S)
+    time.sleep(0.3)  # until DDS has told the publisher
+
+
+def contents(bag: Path) -> dict[str, list[tuple[int, bytes]]]:
+    """Per topic, the recording times and the serialised messages."""
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    with Reader(bag) as reader:
+        for connection, stamp, content in reader.messages():
+            found.setdefault(connection.topic, []).append((stamp, bytes(content)))
+    return found
+
+
+@pytest.mark.timeout(900)  # the node starts; on a loaded machine that takes minutes
+def test_a_talk_with_the_node_is_recorded_whole(
+    start_node: NodeStarter, options: list[str], peer: Peer, openseg: Starter, tmp_path: Path
+) -> None:
+    node = start_node(*options)
+    wait_until_active(peer, node)
+    states = peer.record(QueryState, "/openseg/query_state", LATCHED)
+    bag = tmp_path / "bag"
+    recording = openseg("record", bag)
+    camera = peer.publisher(Image, "/image", BEST_EFFORT)  # appears later than the recorder
+    until_said(recording, "recording /image (sensor_msgs/msg/Image)")
+    until_said(recording, "recording /openseg/regions")
+    state = ask(peer, states, "red mug; bowl")
+    sent = []
+    regions = peer.record(RegionArray, "/openseg/regions")
+    for seed in range(4):
+        message = peer.image(picture(seed))
+        sent.append(message)
+        camera.publish(message)
+        wait_until(lambda header=message.header: regions.with_stamp(header), "the answer")
+    before = time.time_ns()
+    time.sleep(0.5)
+    assert recording.interrupt(signal.SIGINT) == 0, recording.output()
+
+    found = contents(bag)
+    assert set(found) == {
+        "/image",
+        "/openseg/regions",
+        "/openseg/mask/compressed",
+        "/openseg/query",
+        "/openseg/query_state",
+    }, recording.output()
+    assert [deserialize_message(content, Image) for _, content in found["/image"]] == sent
+    with Reader(bag) as reader:
+        store = types_of(reader)
+        kinds = {connection.topic: connection for connection in reader.connections}
+
+        def messages(topic: str) -> list[Any]:
+            return [store.deserialize_cdr(content, kinds[topic].msgtype) for _, content in found[topic]]
+
+        stamps = [message.header.stamp.sec for message in sent]
+        assert [message.header.stamp.sec for message in messages("/openseg/regions")] == stamps
+        assert [message.header.stamp.sec for message in messages("/openseg/mask/compressed")] == stamps
+        assert {message.vocabulary_version for message in messages("/openseg/regions")} == {state.version}
+        assert [message.data for message in messages("/openseg/query")] == ["red mug; bowl"]
+        versions = [message.version for message in messages("/openseg/query_state")]
+        assert versions[0] < state.version == versions[-1]  # the latched first one came too
+        (offered,) = kinds["/openseg/query_state"].ext.offered_qos_profiles
+        assert (offered.durability, offered.reliability) == (QosDurability.TRANSIENT_LOCAL, QosReliability.RELIABLE)
+        (offered,) = kinds["/image"].ext.offered_qos_profiles
+        assert offered.reliability == QosReliability.BEST_EFFORT
+    times = [stamp for stamp, _ in found["/openseg/regions"]]
+    assert all(image < answer < before for (image, _), answer in zip(found["/image"], times, strict=True))
+
+
+@pytest.mark.parametrize("compression", ["none", "file", "message"])
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_chosen_topics_in_every_format(
+    peer: Peer, openseg: Starter, tmp_path: Path, storage: str, compression: str
+) -> None:
+    bag = tmp_path / "bag"
+    kept = peer.node.create_publisher(String, "/kept", RELIABLE)
+    other = peer.node.create_publisher(String, "/other", RELIABLE)
+    recording = openseg("record", bag, "kept", "--storage", storage, "--compression", compression)
+    until_said(recording, "recording /kept (std_msgs/msg/String)")
+    for number in range(20):
+        kept.publish(String(data=f"message {number}"))
+        other.publish(String(data="not this"))
+    time.sleep(0.5)
+    assert recording.interrupt(signal.SIGTERM) == 0
+    peer.node.destroy_publisher(kept)
+    peer.node.destroy_publisher(other)
+    found = contents(bag)
+    assert set(found) == {"/kept"}
+    words = [deserialize_message(content, String).data for _, content in found["/kept"]]
+    assert words == [f"message {number}" for number in range(20)]
+
+
+def test_a_bag_that_exists_is_not_touched(openseg: Starter, tmp_path: Path) -> None:
+    (tmp_path / "bag").mkdir()
+    recording = openseg("record", tmp_path / "bag", "/kept")
+    assert recording.process.wait(START_TIMEOUT_S) == 1
+    assert f"cannot write the bag '{tmp_path / 'bag'}'" in recording.output()
+    assert "Traceback" not in recording.output()
+
+
+def test_nothing_to_record_is_an_error(openseg: Starter, tmp_path: Path) -> None:
+    recording = openseg("record", tmp_path / "bag", "/nobody", "--duration", "0.5")
+    assert recording.process.wait(START_TIMEOUT_S) == 1
+    assert "nothing was recorded" in recording.output()
+
+
+TIMES = [0.0, 0.5, 0.6, 1.5]  # seconds
+
+
+@pytest.fixture
+def words_bag(tmp_path: Path) -> Path:
+    words = [("/words", START + round(at * SECOND), string(str(number))) for number, at in enumerate(TIMES)]
+    return write_bag(tmp_path / "words", [*words, ("/more", START + SECOND, string("more"))])
+
+
+class Listener:
+    """Words with their times of arrival."""
+
+    def __init__(self, peer: Peer, topic: str = "/words") -> None:
+        self.arrived: list[tuple[str, float]] = []
+        self._subscription = peer.node.create_subscription(String, topic, self._take, RELIABLE)
+        self._peer = peer
+
+    def _take(self, message: String) -> None:
+        self.arrived.append((message.data, time.monotonic()))
+
+    @property
+    def words(self) -> list[str]:
+        return [word for word, _ in self.arrived]
+
+    def close(self) -> None:
+        self._peer.node.destroy_subscription(self._subscription)
+
+
+@pytest.fixture
+def listener(peer: Peer) -> Iterator[Listener]:
+    listener = Listener(peer)
+    yield listener
+    listener.close()
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5, 3.0])
+def test_replay_keeps_the_recorded_pace(
+    peer: Peer, openseg: Starter, words_bag: Path, listener: Listener, rate: float
+) -> None:
+    playing = openseg("replay", words_bag, "--rate", rate, "/words", "--wait", "20")
+    assert playing.process.wait(START_TIMEOUT_S) == 0, playing.output()
+    wait_until(lambda: len(listener.words) == 4, "the last word")
+    assert listener.words == ["0", "1", "2", "3"]
+    assert "4 messages played" in playing.output()
+    times = np.array([at for _, at in listener.arrived])
+    np.testing.assert_allclose(times - times[0], np.array(TIMES) / rate, atol=0.15)
+
+
+def test_a_looped_bag_begins_again_and_ends_with_ctrl_c(
+    peer: Peer, openseg: Starter, words_bag: Path, listener: Listener
+) -> None:
+    clock = Recorder()
+    subscription = peer.node.create_subscription(Clock, "/clock", clock.messages.append, 1000)
+    playing = openseg("replay", words_bag, "--loop", "--clock", "--rate", "3")
+    wait_until(lambda: len(listener.words) >= 10, "the third round", START_TIMEOUT_S)
+    assert playing.interrupt(signal.SIGINT) == 0, playing.output()
+    peer.node.destroy_subscription(subscription)
+    assert listener.words[:10] == list("0123012301")
+    assert "nobody listens to /more" in playing.output()
+    assert "Traceback" not in playing.output()
+    seconds = np.array([message.clock.sec + message.clock.nanosec / SECOND for message in clock.messages])
+    seconds -= START / SECOND
+    assert seconds.min() > -0.05 and seconds.max() < 1.55
+    assert np.count_nonzero(np.diff(seconds) < 0) >= 2  # back at the start of every round, rising in between
+    assert np.median(np.diff(seconds)) == pytest.approx(0.03, abs=0.02)  # every 10 ms, three times as fast
+
+
+def test_a_latched_topic_is_latched_again(peer: Peer, openseg: Starter, tmp_path: Path) -> None:
+    publisher = peer.node.create_publisher(String, "/latched", LATCHED)
+    publisher.publish(String(data="still here"))
+    recording = openseg("record", tmp_path / "bag", "/latched")
+    until_said(recording, "recording /latched")
+    assert recording.interrupt() == 0
+    peer.node.destroy_publisher(publisher)
+    playing = openseg("replay", tmp_path / "bag", "--loop", "--wait", "0.5")
+    heard = peer.record(String, "/latched", LATCHED)
+    wait_until(lambda: heard.messages, "the latched word")
+    assert heard.messages[0].data == "still here"
+    assert playing.interrupt() == 0
+
+
+def test_an_unknown_topic_is_named_with_those_that_there_are(openseg: Starter, words_bag: Path) -> None:
+    playing = openseg("replay", words_bag, "/wrods")
+    assert playing.process.wait(START_TIMEOUT_S) == 1
+    assert f"'{words_bag}' has no topic /wrods; it has /more, /words" in " ".join(playing.output().split())
+
+
+def test_a_bad_rate_is_refused(openseg: Starter, words_bag: Path) -> None:
+    playing = openseg("replay", words_bag, "--rate", "0")
+    assert playing.process.wait(START_TIMEOUT_S) == 2
+    assert "not a positive number" in " ".join(playing.output().split())
