@@ -11,7 +11,11 @@ from typing import Annotated
 import typer
 
 from openseg_ros import __version__
+from openseg_ros.cli.evaluate_bag import evaluate_bag
+from openseg_ros.cli.record import record
+from openseg_ros.cli.replay import replay
 from openseg_ros.cli.run import run
+from openseg_ros.cli.search import search
 from openseg_ros.cli.segment import segment
 from openseg_ros.cli.view import view
 
@@ -44,3 +48,7 @@ def main(
 app.command()(segment)
 app.command()(run)
 app.command()(view)
+app.command()(record)
+app.command()(replay)
+app.command()(search)
+app.command("evaluate-bag")(evaluate_bag)
