@@ -16,16 +16,15 @@ import cv2
 import numpy as np
 import typer
 from rich.progress import track
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
+from openseg_ros.bags.ground_truth import INSTANCES_TOPIC, NAMES_TOPIC
+from openseg_ros.bags.message_types import COMPRESSED_IMAGE, STRING, installed_types
+from openseg_ros.bags.writing import BagWriter
 from training.world.scene import Scene, Sources
 from training.world.sequence import film
 
 BAG = Path(__file__).parent / "table_bag"
 IMAGE_TOPIC = "/camera/image_raw/compressed"
-TRUTH_TOPIC = "/ground_truth/instances/compressed"
-NAMES_TOPIC = "/ground_truth/names"
 FRAME_ID = "camera_color_optical_frame"
 RATE_HZ = 10.0
 FRAMES = 50
@@ -40,15 +39,14 @@ def main(
 ) -> None:
     """Render the scene and write the bag."""
     shutil.rmtree(out, ignore_errors=True)
-    store = get_typestore(Stores.ROS2_JAZZY)
+    store = installed_types()
     types = store.types
     world = Scene(seed, 0, Sources(), height=480, width=640, kinds=KINDS)
     frames = film(world, height=480, width=640, frames=FRAMES, rate=RATE_HZ)
-    with Writer(out, version=9, storage_plugin=StoragePlugin.MCAP) as bag:
-        image_type, text_type = "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
-        images = bag.add_connection(IMAGE_TOPIC, image_type, typestore=store)
-        truths = bag.add_connection(TRUTH_TOPIC, image_type, typestore=store)
-        names = bag.add_connection(NAMES_TOPIC, text_type, typestore=store)
+    with BagWriter(out) as bag:
+        images = bag.add_topic(IMAGE_TOPIC, COMPRESSED_IMAGE)
+        truths = bag.add_topic(INSTANCES_TOPIC, COMPRESSED_IMAGE)
+        names = bag.add_topic(NAMES_TOPIC, STRING)
         for frame in track(frames, "rendering", total=FRAMES):
             stamp = EPOCH_NS + round(frame.time * 1e9)
             header = types["std_msgs/msg/Header"](
@@ -60,9 +58,9 @@ def main(
             png = cv2.imencode(".png", view.instances.astype(np.uint16))[1].ravel()
             described = {segment.id: [segment.name, *segment.nouns] for segment in view.segments}
             contents = (
-                (images, types[image_type](header, "rgb8; jpeg compressed bgr8", jpeg), image_type),
-                (truths, types[image_type](header, "16UC1; png compressed ", png), image_type),
-                (names, types[text_type](json.dumps(described)), text_type),
+                (images, types[COMPRESSED_IMAGE](header, "rgb8; jpeg compressed bgr8", jpeg), COMPRESSED_IMAGE),
+                (truths, types[COMPRESSED_IMAGE](header, "16UC1; png compressed ", png), COMPRESSED_IMAGE),
+                (names, types[STRING](json.dumps(described)), STRING),
             )
             for connection, message, message_type in contents:
                 bag.write(connection, stamp, store.serialize_cdr(message, message_type))

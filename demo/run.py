@@ -29,14 +29,15 @@ from rclpy.executors import ExternalShutdownException
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from demo.bags import Recorder, play, wait_for_subscribers
+from openseg_ros.bags.ground_truth import truth_of_topics
+from openseg_ros.bags.writing import BagWriter
 from openseg_ros.cli.run import use_large_shared_memory
 from openseg_ros.msg import QueryState, RegionArray
+from openseg_ros.nodes.bag_player import BagPlayer
+from openseg_ros.nodes.bag_recorder import BagRecorder, named_topics
 from openseg_ros.nodes.image_codec import decode_ids
 from openseg_ros.nodes.qos import overlay_qos, result_qos, state_qos
 from openseg_ros.segmenter.scoring import Status
@@ -46,6 +47,8 @@ BAG = HERE / "table_bag"
 OUTPUT = HERE / "output"
 SPOKEN, ABSENT = "pick the cup", "find the scissors"
 TRUE_NAMES = {"cup", "mug", "coffee mug"}  # what the ground truth may call the cup
+CAMERA = "/camera/image_raw/compressed"
+RECORDED = ("/openseg/regions", "/openseg/target_mask", "/openseg/query_state", "/openseg/overlay/compressed")
 GOOD_IOU = 0.5
 MOST = 0.5  # share of frames that must be right
 START_TIMEOUT, ANSWER_TIMEOUT = 60.0, 20.0  # seconds
@@ -110,6 +113,11 @@ def converse(process: subprocess.Popen[bytes], progress: Progress) -> tuple[Pass
     Raises:
         TimeoutError: the node does not answer; the message says to what.
     """
+    with BagWriter(OUTPUT / "answers") as answers:
+        return _converse(process, progress, answers)
+
+
+def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: BagWriter) -> tuple[Pass, Pass, int]:
     rclpy.init()
     robot = rclpy.create_node("demo_robot")
     current = Pass()
@@ -135,16 +143,7 @@ def converse(process: subprocess.Popen[bytes], progress: Progress) -> tuple[Pass
     robot.create_subscription(RegionArray, "/openseg/regions", on_regions, result_qos())
     robot.create_subscription(QueryState, "/openseg/query_state", states.append, state_qos())
     robot.create_subscription(CompressedImage, "/openseg/overlay/compressed", on_overlay, overlay_qos())
-    recorder = Recorder(
-        OUTPUT / "answers",
-        robot,
-        {
-            "/openseg/regions": (RegionArray, "openseg_ros/msg/RegionArray", result_qos()),
-            "/openseg/target_mask": (Image, "sensor_msgs/msg/Image", result_qos()),
-            "/openseg/query_state": (QueryState, "openseg_ros/msg/QueryState", state_qos()),
-            "/openseg/overlay/compressed": (CompressedImage, "sensor_msgs/msg/CompressedImage", overlay_qos()),
-        },
-    )
+    recorder = BagRecorder(robot, answers, named_topics(RECORDED), lambda text: None)
     speaker = robot.create_publisher(String, "/openseg/query", 5)
 
     def spin() -> None:
@@ -181,7 +180,11 @@ def converse(process: subprocess.Popen[bytes], progress: Progress) -> tuple[Pass
             current.sent[stamp] = time.monotonic()
             progress.advance(task)
 
-        play(BAG, robot, {"/camera/image_raw/compressed": CompressedImage}, on_message)
+        player = BagPlayer(BAG, robot, [CAMERA], say=console.print)
+        if player.wait_for_subscribers(ANSWER_TIMEOUT):
+            raise TimeoutError(f"nobody subscribes to {CAMERA}")
+        player.play(on_message=on_message)
+        player.close()
         last = max(truth)
         wait(lambda: last in current.statuses and last in current.targets, "the last image's answer", ANSWER_TIMEOUT)
         time.sleep(0.3)  # outputs of that image that are still on their way
@@ -190,7 +193,7 @@ def converse(process: subprocess.Popen[bytes], progress: Progress) -> tuple[Pass
     try:
         starting = progress.add_task("starting the node", total=1)
         wait(lambda: states, "the node to become active", START_TIMEOUT)
-        wait_for_subscribers([speaker], START_TIMEOUT)
+        wait(lambda: speaker.get_subscription_count() > 0, "the node to listen", START_TIMEOUT)
         progress.advance(starting)
         truth = read_truth(BAG)
         ask(SPOKEN)
@@ -202,26 +205,15 @@ def converse(process: subprocess.Popen[bytes], progress: Progress) -> tuple[Pass
     finally:
         rclpy.shutdown()
         spinner.join()
-        recorder.close()
-    return found, absent, recorder.count
+    return found, absent, sum(recorder.counts.values())
 
 
 def read_truth(bag: Path) -> dict[int, np.ndarray]:
     """The cup's true pixels for every image of the bag, (H, W) bool by stamp in ns."""
-    store = get_typestore(Stores.ROS2_JAZZY)
-    cups: dict[int, list[int]] = {}
-    instances: dict[int, np.ndarray] = {}
-    with Reader(bag) as reader:
-        for connection, stamp, content in reader.messages():
-            message: Any = store.deserialize_cdr(content, connection.msgtype)
-            if connection.topic == "/ground_truth/names":
-                names = json.loads(message.data)
-                cups[stamp] = [int(key) for key, values in names.items() if TRUE_NAMES.intersection(values)]
-            elif connection.topic == "/ground_truth/instances/compressed":
-                ids = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED)
-                assert ids is not None, "the bag's ground truth is damaged"
-                instances[stamp] = ids
-    return {stamp: np.isin(ids, cups[stamp]) for stamp, ids in instances.items()}
+    return {
+        stamp: np.isin(image.ids.ids(), [number for number, names in image.names.items() if TRUE_NAMES & names])
+        for stamp, image in truth_of_topics(bag).items()
+    }
 
 
 def segment_photo() -> dict[str, Any]:
