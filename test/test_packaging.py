@@ -42,6 +42,8 @@ def check_ros_package(prefix: Path) -> None:
     assert os.access(prefix / "bin" / "openseg", os.X_OK)
     (installed,) = prefix.glob("lib/python*/site-packages/openseg_ros")
     assert modules(installed) == modules(ROOT / "openseg_ros")
+    for source in (ROOT / "openseg_ros" / "view" / "page").iterdir():
+        assert (installed / "view" / "page" / source.name).read_bytes() == source.read_bytes()
 
 
 def test_pip_installs_a_complete_ros_package() -> None:
