@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import rclpy
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
@@ -27,8 +29,10 @@ from openseg_ros.nodes.image_codec import encode_image
 
 RUN = "import typer; from openseg_ros.cli.run import run; typer.run(run)"
 START_TIMEOUT_S = 120.0  # a loaded machine needs half a minute to import torch
+END_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 15.0
 MATCHING_S = 0.2
+ASK_AGAIN_S = 5.0
 
 BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -66,10 +70,15 @@ class NodeProcess:
         """Whether the process still runs."""
         return self.process.poll() is None
 
+    def resident_megabytes(self) -> float:
+        """Resident memory of the process."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
     def interrupt(self, number: int = signal.SIGINT) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(20.0)
+        return self.process.wait(END_TIMEOUT_S)
 
 
 class NodeStarter:
@@ -130,6 +139,7 @@ class Peer:
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         self._stamp = 1_000
+        self._clients: dict[str, Any] = {}
 
     def _spin(self) -> None:
         try:
@@ -167,14 +177,19 @@ class Peer:
 
     def call(self, service_type: type, name: str, request: Any, timeout: float = ANSWER_TIMEOUT_S) -> Any:
         """The answer of a service."""
-        client = self.node.create_client(service_type, name)
-        try:
+        client = self._client(service_type, name)
+        future = client.call_async(request)
+        wait_until(future.done, f"answer of {name}", timeout)
+        return future.result()
+
+    def _client(self, service_type: type, name: str) -> Any:
+        """One client per service: Fast DDS loses answers to a client that the server has not discovered yet."""
+        if name not in self._clients:
+            client = self._clients[name] = self.node.create_client(service_type, name)
             wait_until(client.service_is_ready, f"service {name}", START_TIMEOUT_S)
-            future = client.call_async(request)
-            wait_until(future.done, f"answer of {name}", timeout)
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+            time.sleep(MATCHING_S)
+        wait_until(self._clients[name].service_is_ready, f"service {name}", START_TIMEOUT_S)
+        return self._clients[name]
 
     def change_state(self, label: str) -> bool:
         """Ask for a lifecycle transition; whether it succeeded."""
@@ -184,9 +199,28 @@ class Peer:
         return bool(response.success)
 
     def state(self) -> str:
-        """Label of the node's lifecycle state."""
-        response = self.call(GetState, f"{self.target}/get_state", GetState.Request(), START_TIMEOUT_S)
-        return str(response.current_state.label)
+        """Label of the node's lifecycle state.
+
+        Asks again every few seconds, because it is mostly the first question to a node that has just started.
+        """
+        answers: list[Any] = []
+        asked = float("-inf")
+
+        def answered() -> Any:
+            nonlocal asked
+            if time.monotonic() - asked > ASK_AGAIN_S:
+                answers.append(self._client(GetState, f"{self.target}/get_state").call_async(GetState.Request()))
+                asked = time.monotonic()
+            return next((answer for answer in answers if answer.done()), None)
+
+        future = wait_until(answered, f"the state of {self.target}", START_TIMEOUT_S)
+        return str(future.result().current_state.label)
+
+    def set_parameter(self, name: str, value: object) -> str:
+        """Set one parameter of the node; the reason of a refusal, or an empty text."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        result = self.call(SetParameters, f"{self.target}/set_parameters", request).results[0]
+        return "" if result.successful else str(result.reason)
 
     def stamp(self) -> Header:
         """A header that no other image has."""

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.srv import GetParameters, SetParameters
-from rclpy.parameter import Parameter
+from rcl_interfaces.srv import GetParameters
 from ros.ros_peer import (
     LATCHED,
     START_TIMEOUT_S,
@@ -28,23 +27,9 @@ from openseg_ros.msg import QueryState, RegionArray
 CYCLES = 3
 
 
-def resident_megabytes(node: NodeProcess) -> float:
-    """Resident memory of the process."""
-    for line in Path(f"/proc/{node.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no VmRSS")
-
-
 def stop(node: NodeProcess) -> None:
     assert node.interrupt() == 0, node.output()
     assert "Traceback" not in node.output()
-
-
-def set_parameter(peer: Peer, name: str, value: object) -> str:
-    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-    result = peer.call(SetParameters, "/openseg/set_parameters", request).results[0]
-    return "" if result.successful else result.reason
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +65,7 @@ def test_every_transition(start_node: NodeStarter, options: list[str], peer: Pee
         assert peer.change_state("activate") and peer.change_state("deactivate"), "a second time"
         assert peer.change_state("cleanup") and peer.state() == "unconfigured"
         wait_until(lambda: peer.node.count_publishers("/openseg/mask") == 0, "the outputs are gone")
-        memory.append(resident_megabytes(node))
+        memory.append(node.resident_megabytes())
     assert versions == sorted(set(versions)), "a version is never used for two vocabularies"
     assert memory[-1] < memory[0] + 60, f"memory grows with every cycle: {memory} MB"
     shut_down(peer, node)
@@ -127,12 +112,12 @@ def test_wrong_weights_and_queries_are_explained_and_can_be_corrected(
     assert status["state"] == "unconfigured" and status["level"] == "2" and "missing" in status["last_error"]
 
     for value, reason in ((broken, "damaged"), (model_folder, "default_queries")):
-        assert set_parameter(peer, "weights", str(value)) == ""
+        assert peer.set_parameter("weights", str(value)) == ""
         assert not peer.change_state("configure")
         assert reason in peer.fresh_status(diagnostics)["last_error"]
         assert peer.state() == "unconfigured"
 
-    assert set_parameter(peer, "default_queries", ["cup", "pick up the red mug"]) == ""
+    assert peer.set_parameter("default_queries", ["cup", "pick up the red mug"]) == ""
     assert peer.change_state("configure"), node.output()
     assert peer.fresh_status(diagnostics)["last_error"] == ""
     states = peer.record(QueryState, "/openseg/query_state", LATCHED)
@@ -145,7 +130,7 @@ def test_wrong_weights_and_queries_are_explained_and_can_be_corrected(
     state = load_file(model_folder / "model.safetensors")
     state["projection.weight"][:] = float("nan")
     save_file(state, tmp_path / "not_finite" / "model.safetensors")
-    assert set_parameter(peer, "weights", str(tmp_path / "not_finite")) == ""
+    assert peer.set_parameter("weights", str(tmp_path / "not_finite")) == ""
     assert peer.change_state("configure") and peer.change_state("activate")
     answer = ask_for_one_answer(peer)
     assert answer.status == RegionArray.DEGRADED and not answer.regions
@@ -169,7 +154,7 @@ def test_absurd_start_values_are_refused_with_reasons(
     for expected in ("score_threshold", "7", "max_rate_hz must be a double", "off, matched, all"):
         assert expected in reason
     for name, value in (("score_threshold", 0.6), ("max_rate_hz", 5.0), ("publish_embeddings", "off")):
-        assert set_parameter(peer, name, value) == ""
+        assert peer.set_parameter(name, value) == ""
     assert peer.change_state("configure"), "valid values clear the fault"
     assert peer.change_state("activate")
     request = GetParameters.Request(names=["qos_overrides./openseg/regions.publisher.depth"])

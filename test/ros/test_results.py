@@ -10,8 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from ros.ros_peer import (
     BEST_EFFORT,
     RELIABLE,
@@ -85,13 +83,6 @@ def encoder() -> TextEncoder:
 def expected(library: Segmenter, encoder: TextEncoder, state: QueryState, rgb: np.ndarray) -> Segmentation:
     queries = [VocabularyQuery(query.text, background=query.background) for query in state.active]
     return library.segment(library.propose(rgb), build_vocabulary(queries, encoder, state.version))
-
-
-def set_parameter(peer: Peer, name: str, value: object) -> str:
-    """Set one parameter; the reason of a refusal, or an empty text."""
-    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-    result = peer.call(SetParameters, "/openseg/set_parameters", request).results[0]
-    return "" if result.successful else result.reason
 
 
 def test_before_any_query_the_answer_says_so(peer: Peer, camera: Any, outputs: Outputs) -> None:
@@ -172,15 +163,15 @@ def test_publish_embeddings_and_region_masks(peer: Peer, camera: Any, outputs: O
         return outputs.of(message.header)[0]
 
     matched = answer()
-    assert set_parameter(peer, "publish_embeddings", "all") == ""
+    assert peer.set_parameter("publish_embeddings", "all") == ""
     everything = answer()
-    assert set_parameter(peer, "publish_embeddings", "off") == ""
-    assert set_parameter(peer, "publish_region_masks", True) == ""
+    assert peer.set_parameter("publish_embeddings", "off") == ""
+    assert peer.set_parameter("publish_region_masks", True) == ""
     message = peer.image(rgb)
     camera.publish(message)
     bare, images = outputs.of(message.header)
-    assert set_parameter(peer, "publish_embeddings", "matched") == ""
-    assert set_parameter(peer, "publish_region_masks", False) == ""
+    assert peer.set_parameter("publish_embeddings", "matched") == ""
+    assert peer.set_parameter("publish_region_masks", False) == ""
 
     assert len(everything.regions) > len(matched.regions) == len(bare.regions)
     assert len(everything.embeddings) == len(everything.regions) * 384
@@ -214,9 +205,9 @@ def test_track_ids_last_until_time_goes_back(peer: Peer, camera: Any, outputs: O
     past = Header(frame_id="camera")
     past.stamp.sec = 7
     assert not set(identities(past)) & set(first)
-    assert set_parameter(peer, "track_memory_s", 0.0) == ""
+    assert peer.set_parameter("track_memory_s", 0.0) == ""
     assert set(identities()) == {""}
-    assert set_parameter(peer, "track_memory_s", 2.0) == ""
+    assert peer.set_parameter("track_memory_s", 2.0) == ""
 
 
 @pytest.mark.parametrize(("sec", "nanosec"), [(0, 0), (0, 1), (1_700_000_000, 999_999_999), (-5, 7), (2**31 - 1, 0)])
@@ -369,22 +360,22 @@ def test_parameters_are_guarded_and_take_effect(peer: Peer, camera: Any, outputs
         ("weights", "other", "unconfigured"),
         ("diagnostics_period_s", 2.0, "read-only"),
     ):
-        assert reason in set_parameter(peer, name, value), name
+        assert reason in peer.set_parameter(name, value), name
     ask(peer, states, QUERIES)
     rgb = picture(1)
     message = peer.image(rgb)
     camera.publish(message)
     many = len(outputs.of(message.header)[0].regions)
     assert many > 1
-    assert set_parameter(peer, "max_regions", 1) == ""
+    assert peer.set_parameter("max_regions", 1) == ""
     message = peer.image(rgb)
     camera.publish(message)
     assert len(outputs.of(message.header)[0].regions) == 1
-    assert set_parameter(peer, "max_regions", 128) == ""
+    assert peer.set_parameter("max_regions", 128) == ""
 
 
 def test_rate_limit_keeps_the_newest_image(peer: Peer, camera: Any, outputs: Outputs, diagnostics: Recorder) -> None:
-    assert set_parameter(peer, "max_rate_hz", 4.0) == ""
+    assert peer.set_parameter("max_rate_hz", 4.0) == ""
     time.sleep(0.3)
     before = len(outputs.regions.messages)
     dropped = int(peer.fresh_status(diagnostics).get("images_dropped.superseded_by_newer", 0))
@@ -395,7 +386,7 @@ def test_rate_limit_keeps_the_newest_image(peer: Peer, camera: Any, outputs: Out
         time.sleep(0.02)
     outputs.of(last.header)
     processed = len(outputs.regions.messages) - before
-    assert set_parameter(peer, "max_rate_hz", 0.0) == ""
+    assert peer.set_parameter("max_rate_hz", 0.0) == ""
     assert 7 <= processed <= 11, "4 Hz for two seconds, and the last image"
     after = int(peer.fresh_status(diagnostics)["images_dropped.superseded_by_newer"])
     assert after - dropped > 50
