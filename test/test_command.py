@@ -2,114 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openseg_ros.text.command import ParsedQueries, Relation, parse_query_text
-from openseg_ros.text.vocabulary import Query
+from openseg_ros.text.command import ParsedQueries, parse_query_text
+from openseg_ros.text.vocabulary import Query, Relation
 
-# One object, asked for by a command, a question or a wish: text, phrase, alias ("" for none).
-COMMANDS = [
-    ("pick the cup", "cup", ""),
-    ("Pick up the red mug.", "red mug", ""),
-    ("PICK THE CUP", "CUP", ""),
-    ("pick up a cup", "cup", ""),
-    ("pick the cup up", "cup", ""),
-    ("please pick the cup", "cup", ""),
-    ("pick the cup, please", "cup", ""),
-    ("pick up cup", "cup", ""),
-    ("please pick cup", "cup", ""),
-    ("could you please pick up the small red mug for me?", "small red mug", ""),
-    ("can you pick the can", "can", ""),
-    ("can you grab that can for me please", "can", ""),
-    ("grab that screwdriver for me", "screwdriver", ""),
-    ("grab the can opener", "can opener", ""),
-    ("hand me the soap", "soap", ""),
-    ("hand me the hand soap", "hand soap", ""),
-    ("hand the hammer to me", "hammer", ""),
-    ("would you mind handing me the salt", "salt", ""),
-    ("give me that", None, ""),
-    ("give me a hand towel", "hand towel", ""),
-    ("give me the pick", "pick", ""),
-    ("pass me the ice cream scoop", "ice cream scoop", ""),
-    ("bring me the bottle", "bottle", ""),
-    ("bring the plate over here", "plate", ""),
-    ("fetch my keys", "keys", "key"),
-    ("find all bottles", "bottles", "bottle"),
-    ("find all of the red cups", "red cups", "red cup"),
-    ("find every box", "box", ""),
-    ("find bottles of water", "bottles of water", "bottle of water"),
-    ("find the scissors", "scissors", ""),
-    ("locate the glasses", "glasses", ""),
-    ("bring me two cups", "cups", "cup"),
-    ("give me one of the forks", "forks", "fork"),
-    ("grab the two liter bottle", "two liter bottle", ""),
-    ("grab the 10 mm wrench", "10 mm wrench", ""),
-    ("take the left glove", "left glove", ""),
-    ("retrieve the remote control", "remote control", ""),
-    ("seize the mug with the blue handle", "mug with the blue handle", ""),
-    ("carefully lift the glass of water", "glass of water", ""),
-    ("hey robot, pick the cup!", "cup", ""),
-    ("Hello robot. Pick the cup. Thank you.", "cup", ""),
-    ("go and get the scissors", "scissors", ""),
-    ("go get the scissors", "scissors", ""),
-    ("try to find the spoon", "spoon", ""),
-    ("help me find my phone", "phone", ""),
-    ("let's grab the apple", "apple", ""),
-    ("I want you to find the tape", "tape", ""),
-    ("I want the fork", "fork", ""),
-    ("I'd like the fork, please", "fork", ""),
-    ("I’d like the fork", "fork", ""),
-    ("I need a spoon", "spoon", ""),
-    ("where is the red mug?", "red mug", ""),
-    ("where's the cup", "cup", ""),
-    ("show me where the cup is", "cup", ""),
-    ("is there a bowl?", "bowl", ""),
-    ("do you see the bowl", "bowl", ""),
-    ("I am looking for the stapler", "stapler", ""),
-    ("look for the tape measure", "tape measure", ""),
-    ("search for a blue pen", "blue pen", ""),
-    ("point at the lamp", "lamp", ""),
-    ("go to the table", "table", ""),
-    ("pick and place the cup", "cup", ""),
-    ('pick the "red mug"', "red mug", ""),
-    ("pick the small, red mug", "small red mug", ""),
-    ("pick the black and white cup", "black and white cup", ""),
-    ("find the salt and pepper shaker", "salt and pepper shaker", ""),
-    ("find the plug in heater", "plug in heater", ""),
-    ("snatch the toy", "toy", ""),
-    ("open the drawer", "drawer", ""),
-    ("pick the screw driver", "screw driver", ""),
-]
-
-# A place of the target: text, phrase, relation, reference.
-RELATIONS = [
-    ("pick up the red mug next to the banana", "red mug", "next to", "banana"),
-    ("please could you hand me the small red mug next to the banana", "small red mug", "next to", "banana"),
-    ("grab the fork beside the white plate, please", "fork", "next to", "white plate"),
-    ("pick the cup that is next to the bowl", "cup", "next to", "bowl"),
-    ("take the cup to the left of the bowl", "cup", "left of", "bowl"),
-    ("find the cup on the right side of the bowl", "cup", "right of", "bowl"),
-    ("get the box behind the can", "box", "behind", "can"),
-    ("get the box in front of the can", "box", "in front of", "can"),
-    ("grab the apple on the plate", "apple", "on", "plate"),
-    ("grab the book on top of the box", "book", "on", "box"),
-    ("pick the pen in the mug", "pen", "in", "mug"),
-    ("pick the ball under the table", "ball", "under", "table"),
-    ("find the cup between the fork and the spoon", "cup", "between", "fork and the spoon"),
-    ("take the cup from the shelf", "cup", "from", "shelf"),
-    ("find cup on table", "cup", "on", "table"),
-    ("hand me the cup closest to the edge", "cup", "closest", "edge"),
-    ("the red mug next to the banana", "red mug", "next to", "banana"),
-    ("red mug next to the banana", "red mug", "next to", "banana"),
-    ("hand me the left mug", "mug", "left", ""),
-    ("pick the leftmost cup", "cup", "left", ""),
-    ("pick the mug on the left", "mug", "left", ""),
-    ("find the biggest bowl", "bowl", "largest", ""),
-    ("grab the smallest screw", "screw", "smallest", ""),
-    ("take the nearest bottle", "bottle", "closest", ""),
-]
+# `commands.yaml` tells how they are written.
+COMMANDS = yaml.safe_load((Path(__file__).parent / "commands.yaml").read_text())
 
 # Names of things: nothing in them may be changed, whatever a tagger makes of it.
 NAMES = [
@@ -124,35 +28,83 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "phrase", "alias"), COMMANDS)
-def test_a_command_names_its_object(text, phrase, alias):
-    parsed = parse_query_text(text)
-    if phrase is None:
-        assert parsed.queries == (Query(text),)
-        assert "used whole" in parsed.message
-        return
-    assert parsed.queries == (Query(phrase, aliases=(alias,) if alias else (), is_target=True),)
-    assert parsed.relations == ()
+def written(relations: tuple[Relation, ...]) -> str:
+    """Relations as `commands.yaml` writes them."""
+
+    def reference(query: Query) -> str:
+        return query.text + (f" ({written(query.relations)})" if query.relations else "")
+
+    return " | ".join(
+        f"{relation.name} {' + '.join(map(reference, relation.references))}".strip() for relation in relations
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command["said"])
+def test_a_command_names_its_object_and_its_place(command):
+    parsed = parse_query_text(command["said"])
+    target = parsed.queries[0]
+    assert (target.text, written(target.relations)) == (command["target"], command.get("relations", ""))
+    alias = command.get("alias")
+    if not target.relations:
+        assert target.aliases == ((alias,) if alias else ())
     if alias:
-        assert f"'{phrase}' is also looked for as '{alias}'" in parsed.message
+        assert f"'{target.text}' is also looked for as '{alias}'" in parsed.message
+    if target.relations:
+        assert f"'{target.text}' is chosen by: {target.relations[0].spoken}" in parsed.message
 
 
-@pytest.mark.parametrize(("text", "phrase", "name", "reference"), RELATIONS)
-def test_a_relation_is_parsed_out_and_said_not_to_be_used(text, phrase, name, reference):
-    parsed = parse_query_text(text)
-    assert [query.text for query in parsed.queries] == [phrase]
-    assert parsed.relations == (Relation(name, reference),)
-    said = f"{name} {reference}".strip()
-    assert parsed.message == f"'{said}' of '{phrase}' is understood but not used yet"
+def test_the_table_is_large_enough():
+    assert len(COMMANDS) >= 150
+    assert len({command["said"].lower() for command in COMMANDS}) >= 149
+
+
+def test_a_command_without_an_object_is_used_whole():
+    parsed = parse_query_text("give me that")
+    assert parsed.queries == (Query("give me that"),) and "used whole" in parsed.message
+
+
+OPENINGS = [
+    "pick up the",
+    "please grab the",
+    "could you hand me the",
+    "find the",
+    "Hey robot, bring me the",
+    "I need the",
+]
+THINGS = ["cup", "red mug", "small wooden spoon", "can opener", "yellow banana", "bottle of water", "tape measure"]
+PLACES = {
+    "next to the": "next to", "beside the": "next to", "to the left of the": "left of", "right of the": "right of",
+    "behind the": "behind", "in front of the": "in front of", "on the": "on", "inside the": "in", "under the": "under",
+    "above the": "above", "closest to the": "closest",
+}  # fmt: skip
+RANKS = {"": "", "leftmost ": "left", "largest ": "largest", "nearest ": "closest", "smallest ": "smallest"}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(OPENINGS),
+    st.sampled_from(sorted(RANKS)),
+    st.sampled_from(THINGS),
+    st.lists(
+        st.tuples(st.sampled_from(sorted(PLACES)), st.sampled_from(sorted(RANKS)), st.sampled_from(THINGS)), max_size=2
+    ),
+    st.sampled_from(["", ".", ", please", " for me", " now, thank you."]),
+)
+def test_unseen_commands_of_the_same_kinds(opening, rank, thing, places, ending):
+    said = f"{opening} {rank}{thing}" + "".join(f" {place} {r}{other}" for place, r, other in places) + ending
+    expected = ""
+    for place, own_rank, other in reversed(places):
+        inner = " | ".join(filter(None, (expected, RANKS[own_rank])))
+        expected = f"{PLACES[place]} {other}" + (f" ({inner})" if inner else "")
+    expected = " | ".join(filter(None, (expected, RANKS[rank])))
+    target = parse_query_text(said).queries[0]
+    assert target.is_target
+    assert (target.text, written(target.relations)) == (thing, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_never_damaged(name):
     assert parse_query_text(name).queries == (Query(name),)
-
-
-def test_the_tables_are_large_enough():
-    assert len(COMMANDS) + len(RELATIONS) >= 70
 
 
 def test_plain_phrases_pass_in_order_without_a_mark_or_a_message():
@@ -171,16 +123,10 @@ def test_the_first_object_of_the_first_command_is_the_target():
     ]
 
 
-def test_relations_are_those_of_the_target():
+def test_every_object_has_its_own_relations():
     parsed = parse_query_text("mug next to the bowl; pick the cup behind the can; find the left fork")
-    assert parsed.relations == (Relation("behind", "can"),)
-    assert parsed.message.count("not used yet") == 3
-
-
-def test_both_relations_of_a_target_are_kept():
-    parsed = parse_query_text("pick the left mug behind the can")
-    assert parsed.queries == (Query("mug", is_target=True),)
-    assert parsed.relations == (Relation("behind", "can"), Relation("left"))
+    assert [written(query.relations) for query in parsed.queries] == ["next to bowl", "behind can", "left"]
+    assert [query.is_target for query in parsed.queries] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class OpensegNode(LifecycleNode):
             on_error=self._processing_failed,
         )
         self._version = -1  # last vocabulary version that was in use; none is used twice in one process
+        self._target_note = ""  # how the target fared in the newest image, in words, for diagnostics
         self._depth = DepthInput(self._bad_input)
         self._tracker = Tracker()  # as old as the node: no identity is used twice
         # From configure to cleanup:
@@ -244,12 +245,14 @@ class OpensegNode(LifecycleNode):
                 embedding_space=model.weights.embedding_space,
                 memory_s=parameters.track_memory_s,
             )
-        segmentation = segmenter.segment(proposals, vocabulary)
         points = None
-        if parameters.use_3d and self._results.needs_points():
+        if parameters.use_3d and (self._results.needs_points() or any(query.relations for query in vocabulary.queries)):
             points = self._depth.points(
                 header, rgb.shape[:2], slop_s=parameters.sync_slop_s, scale=parameters.depth_scale
             )
+        segmentation = segmenter.segment(proposals, vocabulary, points)
+        target = segmentation.target_result
+        self._target_note = "" if target is None else " ".join([target.status.name, target.reason]).strip()
         self._results.publish_results(segmentation, rgb, points, header, parameters)
         self._statistics.image_processed(self._age(header))
         self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
@@ -344,6 +347,7 @@ class OpensegNode(LifecycleNode):
                 "backend": self._model.engine.name,
                 "weights": self._model.weights.embedding_space,
                 "vocabulary_version": str(vocabulary.version),
+                "target": self._target_note,
                 "queries": str(sum(not query.background for query in vocabulary.queries)),
             }
         return described

@@ -60,6 +60,7 @@ def status_line(segmentation: Segmentation) -> str:
         if texts:
             parts.append(f"{words}: {', '.join(texts)}")
     found = sum(result.region is not None for result in results)
+    parts += [result.reason for result in results if result.reason]
     return "   ".join([*parts, f"{found} of {len(results)} found"])
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.segmenter.proposals import Proposals
+from openseg_ros.segmenter.relations import SAME_OBJECT_OVERLAP
 from openseg_ros.segmenter.settings import SegmenterSettings
 from openseg_ros.text.vocabulary import Vocabulary
-
-SAME_OBJECT_OVERLAP = 0.5  # of the smaller mask; a cup and its handle are no two candidates to choose between
 
 
 class Status(enum.IntEnum):
@@ -38,6 +37,7 @@ class Scores:
     masks: tuple[np.ndarray, ...]  # R of (height, width) bool, cropped to the box
     labelled: np.ndarray  # (R,) query that names the region
     margin: np.ndarray  # (R,) float32
+    reference_probability: np.ndarray  # (M, F) float32, of the things that relations name; F = 0 without any
 
 
 def score_regions(
@@ -76,19 +76,34 @@ def score_regions(
         masks=masks,
         labelled=labelled[order],
         margin=score[order] - others.max(1, initial=0.0),
+        reference_probability=(
+            np.zeros((len(proposals), 0), np.float32)
+            if vocabulary.references is None
+            else _probabilities(proposals, vocabulary.references, calibration)
+        ),
     )
 
 
-def best_answer(proposals: Proposals, scores: Scores, query: int, margin_threshold: float) -> tuple[Status, int]:
+def best_answer(
+    proposals: Proposals, scores: Scores, query: int, margin_threshold: float, passing: np.ndarray | None = None
+) -> tuple[Status, int]:
     """The best proposal for a query that some region passes, and whether it is the only good one.
 
     A second region whose score is within `margin_threshold` of the best makes the answer AMBIGUOUS, unless it lies
     mostly on the best one: then both are views of one object, and choosing either is right.
 
+    Args:
+        proposals: the regions of the image.
+        scores: what they are worth.
+        query: index.
+        margin_threshold: probability.
+        passing: (C,) the proposals to choose from; None: all that pass the query.
+
     Returns:
         OK or AMBIGUOUS, and the proposal's index.
     """
-    passing = np.flatnonzero(scores.passes[:, query])
+    if passing is None:
+        passing = np.flatnonzero(scores.passes[:, query])
     probability = scores.probability[passing, query]
     best = int(passing[probability.argmax()])
     elsewhere = proposals.overlap[best, passing] <= SAME_OBJECT_OVERLAP

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from openseg_ros.segmenter.proposals import Proposals
+from openseg_ros.segmenter.relations import Relations
 from openseg_ros.segmenter.scoring import Scores, Status, best_answer, camera_masks
 from openseg_ros.segmenter.settings import SegmenterSettings
 from openseg_ros.text.vocabulary import Vocabulary
@@ -45,13 +46,19 @@ class QueryResult:
     status: Status  # OK, NOT_FOUND or AMBIGUOUS
     region: int | None  # id of the best region; it may bear another, better fitting phrase
     score: float  # of that region for this query, or the best of all regions if none is good enough
+    reason: str = ""  # why no region satisfies the query's relations, or which cannot be told apart; else empty
 
 
 class Segmentation:
     """What `Segmenter.segment` returns. Immutable; arrays are shared, not copied: do not write into them."""
 
     def __init__(
-        self, proposals: Proposals, vocabulary: Vocabulary, scores: Scores, settings: SegmenterSettings
+        self,
+        proposals: Proposals,
+        vocabulary: Vocabulary,
+        scores: Scores,
+        settings: SegmenterSettings,
+        points: np.ndarray | None = None,
     ) -> None:
         """See `Segmenter.segment`."""
         self.height, self.width = proposals.letterbox.image_size
@@ -59,6 +66,7 @@ class Segmentation:
         self._proposals = proposals
         self._scores = scores
         self._settings = settings
+        self._points = points
 
     @cached_property
     def regions(self) -> Regions:
@@ -226,10 +234,34 @@ class Segmentation:
         )
 
     def _found(self, query: int) -> QueryResult:
-        status, proposal = best_answer(self._proposals, self._scores, query, self._settings.margin_threshold)
-        region = int(np.flatnonzero(self._scores.reported == proposal)[0]) + 1
-        score = float(self._scores.probability[proposal, query])
-        return QueryResult(self.vocabulary.queries[query].text, status, region, score)
+        asked, scores = self.vocabulary.queries[query], self._scores
+        probability, margin = scores.probability[:, query], self._settings.margin_threshold
+        passing, reason = None, ""
+        if asked.relations:
+            choice = self._relations.choose(asked, probability, scores.passes[:, query])
+            if not choice.regions.size:
+                highest = float(probability.max(initial=0.0))
+                return QueryResult(asked.text, Status.NOT_FOUND, None, highest, choice.reason)
+            passing = choice.regions[:1] if choice.is_ranked else choice.regions
+        status, proposal = best_answer(self._proposals, scores, query, margin, passing)
+        if asked.relations:
+            if choice.is_ambiguous:
+                status = Status.AMBIGUOUS
+            if status == Status.AMBIGUOUS:
+                places = " and ".join(relation.spoken for relation in asked.relations)
+                reason = f"several that look like '{asked.text}' are equally {places}"
+        region = int(np.flatnonzero(scores.reported == proposal)[0]) + 1
+        return QueryResult(asked.text, status, region, float(probability[proposal]), reason)
+
+    @cached_property
+    def _relations(self) -> Relations:
+        return Relations(
+            self._proposals,
+            self.vocabulary.references,
+            self._scores.reference_probability,
+            self._settings.score_threshold,
+            self._points,
+        )
 
     @cached_property
     def _covered(self) -> np.ndarray:

@@ -41,7 +41,13 @@ class Segmenter:
         output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
         return select_proposals(output, letterbox, self._settings)
 
-    def segment(self, proposals: Proposals, vocabulary: Vocabulary) -> Segmentation:
-        """Score regions against a vocabulary; the network does not run, masks are made when somebody reads them."""
+    def segment(self, proposals: Proposals, vocabulary: Vocabulary, points: np.ndarray | None = None) -> Segmentation:
+        """Score regions against a vocabulary; the network does not run, masks are made when somebody reads them.
+
+        Args:
+            proposals: of the image.
+            vocabulary: what to look for.
+            points: (H, W, 3) metres of the image's pixels, for relations such as "behind"; None without depth.
+        """
         scores = score_regions(proposals, vocabulary, self._calibration, self._settings)
-        return Segmentation(proposals, vocabulary, scores, self._settings)
+        return Segmentation(proposals, vocabulary, scores, self._settings, points)

@@ -1,4 +1,5 @@
-"""From what a person says to what to look for: "pick up the red mug next to the banana" becomes "red mug".
+"""From what a person says to what to look for: "pick up the red mug next to the banana" becomes "red mug",
+which is to be next to "banana".
 
 Plain phrases ("red mug; bowl") pass as they are. Only what is recognisably a command or a question is taken apart: by
 its first words and its determiners, and with TextBlob's tagger for verbs that are not listed and for plurals. The
@@ -17,18 +18,10 @@ from textblob.en.inflect import singularize
 
 from openseg_ros.text import command_words as words
 from openseg_ros.text.command_words import Words
-from openseg_ros.text.vocabulary import MAX_PHRASE_CHARACTERS, Query
+from openseg_ros.text.vocabulary import MAX_PHRASE_CHARACTERS, Query, Relation
 
 _TOKEN = re.compile(r"(?:[^\s,.!?:\"“”„«»()]|[.,:](?=\d))+|[,.!?:]")
 _SENTENCE_ENDS = frozenset(".!?:")
-
-
-@dataclass(frozen=True)
-class Relation:
-    """How an object lies to another one, or among its likes."""
-
-    name: str  # next to, left of, right of, behind, in front of, on, in, under, above, between, from, closest, ...
-    reference: str = ""  # the other object; "" for a place among its likes: left, right, closest, largest, smallest
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,6 @@ class ParsedQueries:
     """What a text asks for."""
 
     queries: tuple[Query, ...]  # the first object of the first command is marked as target
-    relations: tuple[Relation, ...] = ()  # of the target (the first query if none is marked); not used yet
     message: str = ""  # for the person who asked: what was left out, changed or not understood; "" if nothing
 
 
@@ -81,19 +73,22 @@ def parse_query_text(text: str) -> ParsedQueries:
     parts = [_parse_part(part.strip()) for part in re.split(r"[;\n\r]+", text) if part.strip()]
     command = next((part for part in parts if part.is_command), None)
     objects = [(part_object, part) for part in parts for part_object in part.objects]
-    target = command.objects[0] if command is not None else next((found for found, _ in objects), None)
     notes = [note for part in parts for note in part.notes]
     notes += [
-        f"'{_spoken(relation)}' of '{found.text}' is understood but not used yet"
+        f"'{found.text}' is chosen by: {', '.join(relation.spoken for relation in found.relations)}"
         for found, _ in objects
-        for relation in found.relations
+        if found.relations
     ]
     return ParsedQueries(
         queries=tuple(
-            Query(found.text, found.aliases, is_target=part is command and found is command.objects[0])
+            Query(
+                found.text,
+                found.aliases,
+                is_target=part is command and found is command.objects[0],
+                relations=found.relations,
+            )
             for found, part in objects
         ),
-        relations=target.relations if target is not None else (),
         message="; ".join(dict.fromkeys(notes)),
     )
 
@@ -213,7 +208,12 @@ def _object(tokens: Sequence[str], verb: _Verb | None) -> tuple[_Object | None, 
     while noun and _lower(noun[0]) in words.DETERMINERS:
         noun = noun[2:] if len(noun) > 2 and _lower(noun[1]) == "of" else noun[1:]
     determined = len(noun) < len(undetermined)
-    noun = _without_closings(noun, words.CLOSINGS)
+    rank_at, rank = _first_phrase(noun, words.RANKS_AFTER)
+    end = rank_at + len(rank)
+    if rank and len(_without_closings(noun[end - 1 :], words.CLOSINGS)) == 1:
+        noun = noun[:end]  # the "to me" of "closest to me" is no closing
+    else:
+        noun = _without_closings(noun, words.CLOSINGS)
     noun, relations, notes = _without_place(noun, verb, determined)
     if len(noun) > 1 and _lower(noun[0]) in words.RANKS_BEFORE:
         rank = _lower(noun[0])
@@ -252,10 +252,25 @@ def _without_place(
         return list(noun), [], []
     if goal_at < relation_at or (is_placing and words.RELATIONS[relation] != "from"):
         return target, [], [f"'{' '.join(noun[at:])}' is not used: nothing is moved here, only found"]
-    reference = _without_closings(noun[at + len(relation) :], words.CLOSINGS)
-    while len(reference) > 1 and _lower(reference[0]) in words.DETERMINERS:
-        reference = reference[1:]
-    return target, [Relation(words.RELATIONS[relation], " ".join(reference))], []
+    name = words.RELATIONS[relation]
+    named = noun[at + len(relation) :]
+    halves = [named]
+    if name == "between" and (middle := _first_phrase(named, (("and",),))[0]) < len(named) - 1:
+        halves = [named[:middle], named[middle + 1 :]]
+    references = [_reference(half) for half in halves]
+    return (
+        target,
+        [Relation(name, tuple(query for query, _ in references))],
+        [n for _, notes in references for n in notes],
+    )
+
+
+def _reference(tokens: Sequence[str]) -> tuple[Query, list[str]]:
+    """What a relation names, with its own relations ("the plate next to the bowl"), and notes."""
+    found, notes = _object(tokens, None)
+    if found is None:
+        return Query(" ".join(tokens)), []
+    return Query(found.text, found.aliases, relations=found.relations), notes
 
 
 def _first_relation(noun: Sequence[str], determined: bool) -> tuple[int, Words]:
@@ -330,7 +345,3 @@ def _begins(tokens: Sequence[str], phrase: Words) -> bool:
 
 def _lower(token: str) -> str:
     return token.lower().replace("’", "'")
-
-
-def _spoken(relation: Relation) -> str:
-    return f"{relation.name} {relation.reference}".strip()

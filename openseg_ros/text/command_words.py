@@ -97,12 +97,16 @@ RANKS_AFTER = {
     for side in ("the left", "the right", "your left", "your right", "my left", "my right")
     for suffix in ("", " side")
 } | {
-    tuple(f"{word} to {person}".split()): "closest" for word in ("closest", "nearest") for person in ("me", "you", "us")
+    tuple(f"{word} to {person}".split()): "closest"
+    for word in ("closest", "nearest")
+    for person in ("me", "you", "us", "the robot", "the camera")
 }
 # ... or before it.
 RANKS_BEFORE = {
-    "left": "left", "leftmost": "left", "right": "right", "rightmost": "right", "closest": "closest",
-    "nearest": "closest", "largest": "largest", "biggest": "largest", "smallest": "smallest", "tiniest": "smallest",
+    "left": "left", "leftmost": "left", "left-most": "left", "right": "right", "rightmost": "right",
+    "right-most": "right", "closest": "closest", "nearest": "closest", "farthest": "farthest", "furthest": "farthest",
+    "largest": "largest", "biggest": "largest", "larger": "largest", "bigger": "largest", "smallest": "smallest",
+    "tiniest": "smallest", "smaller": "smallest",
 }  # fmt: skip
 # Things that are left or right ones wherever they lie.
 SIDED = _words("hand glove shoe boot sock arm mitten slipper sandal sneaker earbud earring foot handed")

@@ -24,6 +24,21 @@ class QueryError(ValueError):
 
 
 @dataclass(frozen=True)
+class Relation:
+    """How an object lies to others, or among its likes; `openseg_ros.segmenter.relations` tells what each means."""
+
+    name: str  # next to, left of, right of, behind, in front of, on, in, under, above, between, from, closest
+    # The other objects, which may have relations themselves; none for a place among its likes: left, right, closest,
+    # farthest, largest, smallest.
+    references: tuple[Query, ...] = ()
+
+    @property
+    def spoken(self) -> str:
+        """In words, for messages."""
+        return " ".join([self.name, " and ".join(f"'{reference.text}'" for reference in self.references)]).strip()
+
+
+@dataclass(frozen=True)
 class Query:
     """One thing to look for."""
 
@@ -32,6 +47,7 @@ class Query:
     threshold: float = -1.0  # probability from which a region is reported; negative: the segmenter's setting
     is_target: bool = False
     background: bool = False  # competes for regions and pixels, but is never reported
+    relations: tuple[Relation, ...] = ()  # choose among the regions that look right
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +60,7 @@ class Vocabulary:
     embeddings: np.ndarray  # (P, D) float32, unit length: all names of all queries, read-only
     owner: np.ndarray  # (P,) int: the query that a name belongs to, rising, read-only
     rejected: tuple[str, ...] = field(default=())  # names that cannot be used, each with the reason
+    references: Vocabulary | None = None  # what the queries' relations name: looked for, but neither label nor region
 
     @property
     def num_labels(self) -> int:
@@ -92,7 +109,7 @@ def build_vocabulary(queries: Sequence[Query], encoder: TextEncoder, version: in
             raise QueryError(f"{count} {kind} are too many; at most {MAX_QUERIES} are possible")
     rejected: list[str] = []
     clean = [query for query in (_clean(query, rejected) for query in queries) if query is not None]
-    merged = _merge(clean)
+    merged = _merge(clean, rejected)
 
     names = [(index, name) for index, query in enumerate(merged) for name in (query.text, *query.aliases)]
     vectors = np.asarray(encoder.encode([name for _, name in names]), np.float32)
@@ -111,7 +128,17 @@ def build_vocabulary(queries: Sequence[Query], encoder: TextEncoder, version: in
     labels = tuple(0 if query.background else int(label) for query, label in zip(kept, asked, strict=True))
     embeddings = vectors[usable]
     embeddings.flags.writeable = owner_kept.flags.writeable = False
-    return Vocabulary(version, kept, labels, embeddings, owner_kept, tuple(rejected))
+    named = [replace(reference, relations=()) for query in kept for reference in _references(query)]
+    references = build_vocabulary(named, encoder, version) if named else None
+    if references is not None:
+        rejected += references.rejected
+    return Vocabulary(version, kept, labels, embeddings, owner_kept, tuple(rejected), references)
+
+
+def _references(query: Query) -> list[Query]:
+    """Everything that the relations of a query name, also those of what they name."""
+    direct = [reference for relation in query.relations for reference in relation.references]
+    return direct + [deeper for reference in direct for deeper in _references(reference)]
 
 
 def _clean(query: Query, rejected: list[str]) -> Query | None:
@@ -130,11 +157,21 @@ def _clean(query: Query, rejected: list[str]) -> Query | None:
             aliases.append(_tidy(alias))
         else:
             rejected.append(f"{_shown(alias)} (alias of {_shown(text)}): {fault}")
-    return replace(query, text=text, aliases=tuple(aliases))
+    relations = []
+    for relation in query.relations:
+        references = tuple(_clean(reference, rejected) for reference in relation.references)
+        if None in references:  # without it, any would do, and that was not asked for
+            rejected.append(f"{_shown(text)}: what it is '{relation.name}' cannot be looked for")
+            return None
+        relations.append(replace(relation, references=references))
+    return replace(query, text=text, aliases=tuple(aliases), relations=tuple(relations))
 
 
-def _merge(queries: Sequence[Query]) -> list[Query]:
-    """One query per text; the first keeps its place, looked for beats background, all aliases once."""
+def _merge(queries: Sequence[Query], rejected: list[str]) -> list[Query]:
+    """One query per text; the first keeps its place, looked for beats background, all aliases once.
+
+    The relations are those of the target, else of the first; that others are not used is added to `rejected`.
+    """
     merged: dict[str, Query] = {}
     for query in queries:
         key = query.text.casefold()
@@ -145,8 +182,13 @@ def _merge(queries: Sequence[Query]) -> list[Query]:
         if first.background != query.background:
             merged[key] = query if first.background else first
             continue
+        kept, dropped = (query, first) if query.is_target and not first.is_target else (first, query)
+        if dropped.relations and dropped.relations != kept.relations:
+            places = ", ".join(relation.spoken for relation in dropped.relations)
+            rejected.append(f"{_shown(dropped.text)} ({places}): the same thing is asked for with another place")
         merged[key] = replace(
             first,
+            relations=kept.relations,
             aliases=(*first.aliases, query.text, *query.aliases),
             threshold=first.threshold if first.threshold >= 0 else query.threshold,
             is_target=first.is_target or query.is_target,
