@@ -76,7 +76,7 @@ class Relations:
         self._probability = probability
         self._threshold = threshold
         self._diagonal = float(np.hypot(*self._masks.shape[1:]))
-        rows, columns = self._masks.any(2), self._masks.any(1)
+        rows, columns = np.any(self._masks, axis=2), np.any(self._masks, axis=1)
         # left, top, right, bottom of the outermost cells' outer sides
         self._box = np.stack([columns.argmax(1), rows.argmax(1), _last(columns), _last(rows)], 1).astype(np.float64)
         self._middle = (self._box[:, :2] + self._box[:, 2:]) / 2
@@ -157,9 +157,9 @@ class Relations:
                 left, top, right, bottom = self._box[references].T
                 x, foot = self._middle[regions, 0][:, None], self._box[regions, 3][:, None]
                 over = (x >= left) & (x <= right) & (foot >= top - TOUCHING) & (foot <= bottom)
-                return (different & (gap <= TOUCHING) & over).any(1), None
-            return near.any(1), np.where(near, gap, np.inf).min(1, initial=np.inf) / self._diagonal
-        return (different & self._lies(name, regions, references)).any(1), None
+                return np.any(different & (gap <= TOUCHING) & over, axis=1), None
+            return np.any(near, axis=1), np.where(near, gap, np.inf).min(1, initial=np.inf) / self._diagonal
+        return np.any(different & self._lies(name, regions, references), axis=1), None
 
     def _lies(self, name: str, regions: np.ndarray, references: np.ndarray) -> np.ndarray:
         """(C, R) bool for the directions."""

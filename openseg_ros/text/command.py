@@ -208,9 +208,9 @@ def _object(tokens: Sequence[str], verb: _Verb | None) -> tuple[_Object | None, 
     while noun and _lower(noun[0]) in words.DETERMINERS:
         noun = noun[2:] if len(noun) > 2 and _lower(noun[1]) == "of" else noun[1:]
     determined = len(noun) < len(undetermined)
-    rank_at, rank = _first_phrase(noun, words.RANKS_AFTER)
-    end = rank_at + len(rank)
-    if rank and len(_without_closings(noun[end - 1 :], words.CLOSINGS)) == 1:
+    place_at, place = _first_phrase(noun, words.RANKS_AFTER)
+    end = place_at + len(place)
+    if place and len(_without_closings(noun[end - 1 :], words.CLOSINGS)) == 1:
         noun = noun[:end]  # the "to me" of "closest to me" is no closing
     else:
         noun = _without_closings(noun, words.CLOSINGS)

@@ -159,8 +159,9 @@ def _clean(query: Query, rejected: list[str]) -> Query | None:
             rejected.append(f"{_shown(alias)} (alias of {_shown(text)}): {fault}")
     relations = []
     for relation in query.relations:
-        references = tuple(_clean(reference, rejected) for reference in relation.references)
-        if None in references:  # without it, any would do, and that was not asked for
+        cleaned = (_clean(reference, rejected) for reference in relation.references)
+        references = tuple(reference for reference in cleaned if reference is not None)
+        if len(references) < len(relation.references):  # without it, any would do, and that was not asked for
             rejected.append(f"{_shown(text)}: what it is '{relation.name}' cannot be looked for")
             return None
         relations.append(replace(relation, references=references))
