@@ -108,8 +108,10 @@ def test_json_is_the_record_and_nothing_else(coffee, model, tmp_path):
     result = openseg(coffee, "-q", "pick the cup on the table", "--out", tmp_path, "--json", weights=model)
     assert result.exit_code == 0
     assert json.loads(result.stdout) == json.loads((tmp_path / "regions.json").read_text())
-    assert "'on table' of 'cup' is understood but not used yet" in result.stderr
-    assert json.loads(result.stdout)["queries"][0]["text"] == "cup"
+    assert "'cup' is chosen by: on 'table'" in result.stderr
+    query = json.loads(result.stdout)["queries"][0]
+    assert query["text"] == "cup"
+    assert bool(query["reason"]) == (query["status"] != "OK"), "why not, if it is not found there"
 
 
 def test_several_images_have_a_folder_and_a_line_each(coffee, model, tmp_path):

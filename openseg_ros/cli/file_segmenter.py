@@ -62,6 +62,7 @@ class FileSegmenter:
                     "text": result.text,
                     "label": label,
                     "status": result.status.name,
+                    "reason": result.reason,
                     "region": result.region,
                     "score": _rounded(result.score),
                 }

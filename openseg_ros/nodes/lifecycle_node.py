@@ -246,7 +246,8 @@ class OpensegNode(LifecycleNode):
                 memory_s=parameters.track_memory_s,
             )
         points = None
-        if parameters.use_3d and (self._results.needs_points() or any(query.relations for query in vocabulary.queries)):
+        needs_points = self._results.needs_points() or any(query.relations for query in vocabulary.queries)
+        if parameters.use_3d and needs_points:
             points = self._depth.points(
                 header, rgb.shape[:2], slop_s=parameters.sync_slop_s, scale=parameters.depth_scale
             )
