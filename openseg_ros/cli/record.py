@@ -32,7 +32,7 @@ def record(
         float | None, typer.Option(metavar="S", min=0.0, help="Seconds; without it until Ctrl-C.", show_default=False)
     ] = None,
 ) -> None:
-    """Record until Ctrl-C.
+    """Record the node's inputs and answers, or any topics, until Ctrl-C.
 
     To search the recording later for things that nobody asked for at the time, set the node's parameter
     publish_embeddings to "all" first.

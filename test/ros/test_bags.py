@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -33,9 +34,11 @@ from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from typer.testing import CliRunner
 from written_bag import SECOND, START, string, write_bag
 
 from openseg_ros.bags.message_types import types_of
+from openseg_ros.cli.main import app
 from openseg_ros.msg import QueryState, RegionArray
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +86,7 @@ def contents(bag: Path) -> dict[str, list[tuple[int, bytes]]]:
 
 @pytest.mark.timeout(900)  # the node starts; on a loaded machine that takes minutes
 def test_a_talk_with_the_node_is_recorded_whole(
-    start_node: NodeStarter, options: list[str], peer: Peer, openseg: Starter, tmp_path: Path
+    start_node: NodeStarter, options: list[str], model_folder: Path, peer: Peer, openseg: Starter, tmp_path: Path
 ) -> None:
     node = start_node(*options)
     wait_until_active(peer, node)
@@ -134,6 +137,33 @@ def test_a_talk_with_the_node_is_recorded_whole(
         assert offered.reliability == QosReliability.BEST_EFFORT
     times = [stamp for stamp, _ in found["/openseg/regions"]]
     assert all(image < answer < before for (image, _), answer in zip(found["/image"], times, strict=True))
+    check_what_the_commands_make_of_it(bag, model_folder, regions.messages)
+
+
+def check_what_the_commands_make_of_it(bag: Path, model_folder: Path, answers: list[RegionArray]) -> None:
+    searched = CliRunner().invoke(app, ["search", str(bag), "red mug", "--weights", str(model_folder), "--json"])
+    assert searched.exit_code == 0, searched.output
+    found = json.loads(searched.stdout)
+    assert found["regions"] == sum(len(answer.regions) for answer in answers)
+    scores = {
+        (answer.header.stamp.sec, region.id): region.score
+        for answer in answers
+        for region in answer.regions
+        if region.phrase == "red mug"
+    }
+    assert scores, "the random network takes no region for a red mug: choose other pictures"
+    best = found["phrases"][0]["best"]
+    # From the recorded vectors alone, the probability that the node gave: its best mug, or a better one among bowls.
+    assert best["score"] >= max(scores.values()) - 1e-4
+    here = (best["stamp_ns"] // SECOND, best["region"])
+    assert here not in scores or best["score"] == pytest.approx(scores[here], abs=1e-4)
+
+    evaluated = CliRunner().invoke(app, ["evaluate-bag", str(bag), "--max-query-switch", "60", "--json"])
+    figures = json.loads(evaluated.stdout)["figures"]
+    assert evaluated.exit_code == 0, evaluated.output
+    assert (figures["answers"], figures["dropped"], figures["unanswered_queries"]) == (4, 0, 0)
+    assert 0 < figures["latency_from_image_p50_s"] <= figures["latency_from_image_max_s"] < 15
+    assert figures["latency_from_stamp_p50_s"] is None  # the pictures' stamps are of 1970
 
 
 @pytest.mark.parametrize("compression", ["none", "file", "message"])
