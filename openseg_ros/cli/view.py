@@ -24,7 +24,7 @@ def view(
     try:
         from openseg_ros.view.server import is_loopback, serve
     except ImportError as error:
-        typer.echo(f"openseg view needs aiohttp: {error}. Install the extra: pip install 'openseg_ros[view]'", err=True)
+        typer.echo(f"openseg view needs aiohttp: {error}. Install it: pip install -r requirements/view.txt", err=True)
         raise typer.Exit(1) from error
     try:
         from openseg_ros.nodes.view_node import view_node
