@@ -151,6 +151,8 @@ setup(
     install_requires=[*requirements("runtime.txt"), *requirements("ros.txt")],
     extras_require={
         "view": requirements("view.txt"),
+        "compile": requirements("compile.txt"),
+        "tensorrt": ["torch-tensorrt>=2.10"],  # several gigabytes and an NVIDIA GPU: in no requirements file
         "training": requirements("train.txt"),
         "test": requirements("test.txt"),
         "dev": requirements("dev.txt"),

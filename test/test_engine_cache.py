@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from small_model import random_weights
 
 from openseg_ros.runtime import engine_cache
-from openseg_ros.runtime.engine import EngineOutput, create_engine
+from openseg_ros.runtime.engine import EngineError, EngineOutput, create_engine
 from openseg_ros.runtime.weights import Weights, WeightsError
 
 
@@ -62,17 +64,17 @@ def test_other_weights_and_other_code_have_other_entries(
     weights: Weights, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = random_weights(tmp_path / "other", seed=5)
-    keys = {
-        engine_cache.entry_key(weights, "openvino", "1"),
-        engine_cache.entry_key(weights, "openvino", "2"),
-        engine_cache.entry_key(other, "openvino", "1"),
-    }
+    recipe = engine_cache.EngineRecipe("openvino", "fp32", "a processor", "1x96x128", ("openvino 1",))
+    changes = ("backend", "tensorrt"), ("precision", "bf16"), ("device", "another"), ("profile", "1x64x64")
+    recipes = [recipe, *(replace(recipe, **{name: value}) for name, value in changes)]
+    recipes.append(replace(recipe, versions=("openvino 2",)))
+    keys = {engine_cache.entry_key(weights, each) for each in recipes} | {engine_cache.entry_key(other, recipe)}
     code = tmp_path / "model"
     code.mkdir()
     (code / "head.py").write_text("changed = True\n")
     monkeypatch.setattr(engine_cache.openseg_ros.model, "__path__", [str(code)])
-    keys.add(engine_cache.entry_key(weights, "openvino", "1"))
-    assert len(keys) == 4
+    keys.add(engine_cache.entry_key(weights, recipe))
+    assert len(keys) == 8
 
 
 def test_unusable_cache_costs_time_only(weights: Weights, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -81,7 +83,7 @@ def test_unusable_cache_costs_time_only(weights: Weights, cache: Path, caplog: p
     cache.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         second = answer(weights)
-    assert "every start converts it" in caplog.text
+    assert "every start compiles it" in caplog.text
     assert np.allclose(first.mask_logits, second.mask_logits, atol=1e-5)
 
 
@@ -94,11 +96,41 @@ def test_weights_that_do_not_fit_leave_nothing_behind(weights: Weights, cache: P
     assert list(cache.iterdir()) == []
 
 
-def test_old_entries_go(cache: Path) -> None:
+def test_truncated_network_is_not_used(weights: Weights, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = answer(weights)
+    (entry,) = cache.iterdir()
+    tensors = entry / "model.bin"
+    whole = tensors.read_bytes()
+    tensors.write_bytes(whole[: len(whole) // 2])
+    with caplog.at_level(logging.WARNING):
+        second = answer(weights)
+    assert "is damaged and is made again" in caplog.text
+    assert np.array_equal(first.embeddings, second.embeddings)
+    assert tensors.read_bytes() == whole
+
+
+def test_least_recently_used_entries_go(cache: Path) -> None:
     def make(folder: Path) -> None:
         (folder / "content").write_text("x")
 
-    for number in range(engine_cache.ENTRIES + 3):
-        assert engine_cache.cached_files(f"key{number}", make) == cache / f"key{number}"
+    for number in range(engine_cache.ENTRIES):
+        engine_cache.keep_files(f"key{number}", make)
+        os.utime(cache / f"key{number}", (number, number))
+    assert engine_cache.kept_files("key0") == cache / "key0"
+    engine_cache.keep_files("new", make)
     assert len(list(cache.iterdir())) == engine_cache.ENTRIES
-    assert (cache / f"key{engine_cache.ENTRIES + 2}").is_dir()
+    assert (cache / "key0").is_dir()
+    assert not (cache / "key1").exists()
+
+
+def test_failed_making_leaves_the_older_entry(cache: Path) -> None:
+    engine_cache.keep_files("key", lambda folder: (folder / "content").write_text("old"))
+
+    def fail(folder: Path) -> None:
+        (folder / "content").write_text("half")
+        raise EngineError("no")
+
+    with pytest.raises(EngineError, match="no"):
+        engine_cache.keep_files("key", fail)
+    assert (cache / "key" / "content").read_text() == "old"
+    assert [path.name for path in cache.iterdir()] == ["key"]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_model import random_weights
 
+from openseg_ros.model.openseg import OpenSegInference
+from openseg_ros.runtime import openvino_engine
 from openseg_ros.runtime.engine import EngineError, create_engine
-from openseg_ros.runtime.parity import compare
+from openseg_ros.runtime.network_export import export_network, operators
+from openseg_ros.runtime.parity import Parity, ParityError, compare, require_parity
 from openseg_ros.runtime.weights import Weights, WeightsError, load_weights
 
 
@@ -67,6 +73,10 @@ def test_parity_notices_a_different_network(weights: Weights, tmp_path: Path) ->
         ("openvino", "auto", "cuda:0", "runs on the CPU"),
         ("torch", "auto", "cuda:99", "cannot use device 'cuda:99'"),
         ("torch", "auto", "toaster", "cannot use device 'toaster'"),
+        ("torch", "int8", "cpu", "backend torch has no int8"),
+        ("openvino", "int8", "cpu", "run openseg compile .* --precision int8 --frames"),
+        ("tensorrt", "auto", "cpu", "tensorrt runs on an NVIDIA GPU, not on 'cpu'"),
+        ("tensorrt", "int8", "cuda:0", "backend tensorrt has no int8"),
     ],
 )
 def test_impossible_choices_are_refused(
@@ -74,3 +84,85 @@ def test_impossible_choices_are_refused(
 ) -> None:
     with pytest.raises(EngineError, match=message):
         create_engine(weights, backend, precision=precision, device=device)
+
+
+def test_input_size_must_fit_the_strides(weights: Weights) -> None:
+    with pytest.raises(EngineError, match="input size 100x128: both must be multiples of 32"):
+        create_engine(weights, "torch", input_size=(100, 128))
+
+
+def test_another_input_size_than_trained(weights: Weights) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (1, 64, 160, 3), dtype=np.uint8)
+    valid = np.ones((1, 16, 40), np.float32)
+    engines = [
+        create_engine(weights, backend, precision="fp32", input_size=(64, 160)) for backend in ("torch", "openvino")
+    ]
+    assert [engine.input_size for engine in engines] == [(64, 160), (64, 160)]
+    parity = compare(engines[0].infer(images, valid), engines[1].infer(images, valid), valid)
+    assert parity.worst_cosine > 0.9999
+    assert parity.mean_mask_iou > 0.999
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_tensorrt_says_so_in_one_line(weights: Weights) -> None:
+    with pytest.raises(EngineError, match="tensorrt needs an NVIDIA GPU, and torch .* sees none") as raised:
+        create_engine(weights, "tensorrt", device="cuda:0")
+    assert "\n" not in str(raised.value)
+
+
+def test_auto_falls_back_and_says_why(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+    with pytest.raises(EngineError, match="needs the Python package 'openvino'"):
+        create_engine(weights, "openvino")
+    engine = create_engine(weights, "auto")
+    assert engine.name == "torch fp32 cpu"
+    assert "needs the Python package 'openvino'" in engine.fallback
+
+
+def test_no_fallback_where_the_engine_asked_for_runs(weights: Weights) -> None:
+    assert create_engine(weights, "torch").fallback == ""
+
+
+def test_exported_graph_takes_every_batch_up_to_its_limit(weights: Weights) -> None:
+    config = weights.description.model
+    network = OpenSegInference(weights.build_network())
+    exported = export_network(network, config.input_size, int(config.head_stride), max_batch=3)
+    for count in (1, 3):
+        images, valid = (torch.from_numpy(array) for array in frames(weights, count))
+        with torch.no_grad():
+            for ours, theirs in zip(network(images, valid), exported.module()(images, valid), strict=True):
+                assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_operators_of_the_graph_are_core_aten(weights: Weights) -> None:
+    """What a compiler must convert: nothing but operators that torch promises to backends."""
+    config = weights.description.model
+    exported = export_network(OpenSegInference(weights.build_network()), config.input_size, int(config.head_stride))
+    found = operators(exported)
+    assert found["aten.convolution.default"] > 20
+    overloads = [getattr(getattr(torch.ops.aten, name.split(".")[1]), name.split(".")[2]) for name in found]
+    assert [str(one) for one in overloads if torch.Tag.core not in one.tags] == []
+
+
+def test_low_figures_are_refused_with_the_figures() -> None:
+    good = {"pixel_agreement": 1.0, "regions": 3}
+    exact = Parity(worst_cosine=1.0, mean_cosine=1.0, mean_mask_iou=1.0, label_agreement=None, **good)
+    require_parity("openvino fp32", "fp32", exact)
+    for name, value in (("worst_cosine", 0.99), ("mean_mask_iou", 0.98), ("label_agreement", float("nan"))):
+        with pytest.raises(ParityError, match=f"openvino fp32 is refused.*{name.replace('_', ' ')} {value:.4f} < 0.99"):
+            require_parity("openvino fp32", "fp32", replace(exact, **{name: value}))
+    require_parity("openvino bf16", "bf16", replace(exact, worst_cosine=0.991))
+
+
+def test_engine_with_other_answers_is_refused(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversion that goes wrong: the graph of another network comes out."""
+    monkeypatch.setenv("OPENSEG_CACHE", str(tmp_path / "cache"))
+    wrong = OpenSegInference(random_weights(tmp_path / "other", seed=5).build_network())
+    monkeypatch.setattr(
+        openvino_engine, "export_network", lambda network, *arguments: export_network(wrong, *arguments)
+    )
+    for _ in range(2):  # the second time from what the first has left in the cache
+        with pytest.raises(ParityError, match=r"openvino fp32 is refused.*mean mask iou 0\.\d+ < 0\.99"):
+            create_engine(weights, "openvino", precision="fp32")

@@ -14,6 +14,7 @@ from openseg_ros import __version__
 from openseg_ros.cli.evaluate_bag import evaluate_bag
 from openseg_ros.cli.record import record
 from openseg_ros.cli.replay import replay
+from openseg_ros.cli.compile import compile_weights
 from openseg_ros.cli.run import run
 from openseg_ros.cli.search import search
 from openseg_ros.cli.segment import segment
@@ -52,3 +53,4 @@ app.command()(record)
 app.command()(replay)
 app.command()(search)
 app.command("evaluate-bag")(evaluate_bag)
+app.command("compile")(compile_weights)

@@ -1,23 +1,27 @@
-"""The CPU engine: OpenVINO, converted from the exported graph once and then kept on disk."""
+"""The CPU engine: OpenVINO, compiled from the exported graph once and then kept on disk."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from openseg_ros.runtime.engine import EngineError, EngineOutput
-from openseg_ros.runtime.engine_cache import cached_files, entry_key
+from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
+from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
+from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files, kept_files
+from openseg_ros.runtime.frames import Frames, drawn_frames
+from openseg_ros.runtime.network_export import export_network
+from openseg_ros.runtime.parity import ParityError
 from openseg_ros.runtime.weights import Weights
 
-if TYPE_CHECKING:
-    from openseg_ros.model.openseg import OpenSegInference
-
-PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16"}
+PRECISION_NAMES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 IR_FILE = "model.xml"  # OpenVINO's intermediate representation; the tensors are in model.bin beside it
+
+_log = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
@@ -26,36 +30,22 @@ class OpenVinoEngine:
     `inference_precision` is always set on purpose: OpenVINO's own default differs between processors.
     """
 
-    def __init__(self, weights: Weights, precision: str = "auto") -> None:
-        """Compile `weights`: a second if they were converted before, else some seconds.
+    fallback = ""
 
-        Raises:
-            EngineError: OpenVINO is not installed, or the processor cannot compute in `precision`.
-        """
-        try:
-            import openvino
-        except ImportError as error:
-            raise EngineError(
-                "backend openvino needs the Python package 'openvino'; install it or use torch"
-            ) from error
-        core = openvino.Core()
-        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "auto":
-            precision = "bf16" if "BF16" in capabilities else "fp32"
-        elif precision == "bf16" and "BF16" not in capabilities:
-            raise EngineError("this processor does not compute in bf16; use precision fp32 or auto")
-        config = weights.description.model
-        hints = {"INFERENCE_PRECISION_HINT": PRECISION_NAMES[precision], "PERFORMANCE_HINT": "LATENCY"}
-        self._compiled = core.compile_model(_converted(core, weights), "CPU", hints)
+    def __init__(self, core: Any, weights: Weights, folder: Path, precision: str, size: tuple[int, int]) -> None:
+        """Open the compiled network in `folder`, whatever its answers are worth; see `load_openvino`."""
+        kind = _arithmetic(core, precision)
+        hints = {"INFERENCE_PRECISION_HINT": PRECISION_NAMES[kind], "PERFORMANCE_HINT": "LATENCY"}
+        self._compiled = core.compile_model(core.read_model(folder / IR_FILE), "CPU", hints)
         self._request = self._compiled.create_infer_request()
         self.name = f"openvino {precision} CPU"
-        self.input_size = config.input_size
-        self.stride = int(config.head_stride)
+        self.input_size = size
+        self.stride = int(weights.description.model.head_stride)
 
     def infer(self, images: np.ndarray, valid: np.ndarray) -> EngineOutput:
         """Run the network; see `Engine.infer`. The outputs are copies: the next run does not change them."""
         if images.shape[0] != 1:
-            # The graph is compiled for one camera image; batches come with the engines of issue 6.
+            # On a CPU a batch is no faster than its images one after the other.
             parts = [self.infer(images[i : i + 1], valid[i : i + 1]) for i in range(images.shape[0])]
             return EngineOutput(
                 np.concatenate([part.mask_logits for part in parts]),
@@ -69,44 +59,178 @@ class OpenVinoEngine:
         return EngineOutput(mask_logits, embeddings)
 
 
-def _converted(core: Any, weights: Weights) -> Any:
-    """`weights` as an OpenVINO model, float32, from the cache where possible."""
+def load_openvino(
+    weights: Weights,
+    precision: str = "auto",
+    input_size: tuple[int, int] | None = None,
+    progress: Progress = _log.info,
+) -> OpenVinoEngine:
+    """The engine, from what was compiled before (a second), or compiled now (some seconds).
+
+    Args:
+        weights: the model.
+        precision: see `create_engine`; "int8" must have been compiled by `openseg compile`.
+        input_size: (H, W) of the network's input; None takes the one of the training.
+        progress: told what begins, if something takes seconds.
+
+    Raises:
+        EngineUnavailable: OpenVINO is not installed.
+        EngineError: the processor cannot compute in `precision`, or nothing was compiled for "int8".
+        ParityError: the compiled network's answers are too far from the reference's.
+    """
+    core = _core()
+    if precision == "auto":
+        fastest = _fastest_exact(core)
+        try:
+            return load_openvino(weights, fastest, input_size, progress)
+        except ParityError as error:
+            if fastest == "fp32":
+                raise
+            _log.warning("%s; fp32 takes its place", error)
+            return load_openvino(weights, "fp32", input_size, progress)
+    recipe, size = _recipe(core, weights, precision, input_size)
+    key = entry_key(weights, recipe)
+    if precision == "int8":  # needs recorded frames, so it cannot be made here
+        entry = kept_files(key)
+        if entry is None:
+            chosen = f" --size {size[0]}x{size[1]}" if size != weights.description.model.input_size else ""
+            raise EngineError(
+                f"no int8 network of {weights.embedding_space} was compiled on this machine: run "
+                f"openseg compile {weights.folder} --backend openvino --precision int8{chosen} --frames FOLDER_OR_BAG"
+            )
+        CompilationReport.read(entry).require_parity()
+        return OpenVinoEngine(core, weights, entry, precision, size)
+    frames = drawn_frames(size, weights.description.model.head_stride)
+    try:
+        with cached_files(key, _compiler(core, weights, recipe, size, frames, progress)) as folder:
+            CompilationReport.read(folder).require_parity()
+            return OpenVinoEngine(core, weights, folder, precision, size)
+    except OSError as error:
+        raise EngineError(f"the compiled network cannot be written anywhere: {error}") from error
+
+
+def compile_openvino(
+    weights: Weights,
+    precision: str,
+    input_size: tuple[int, int] | None,
+    calibration: Frames | None,
+    recorded: Frames | None,
+    progress: Progress,
+) -> tuple[Path, CompilationReport]:
+    """Compile `weights` anew and keep the result in the cache, where `load_openvino` finds it.
+
+    Args:
+        weights: the model.
+        precision: "auto", "fp32", "bf16" or "int8".
+        input_size: (H, W) of the network's input; None takes the one of the training.
+        calibration: what int8 takes the ranges of its numbers from; needed for int8.
+        recorded: compared beside the drawn frames.
+        progress: told what begins.
+
+    Returns:
+        The entry's folder and the report, of an engine that is good enough.
+
+    Raises:
+        EngineUnavailable: a package is not installed.
+        EngineError: the processor cannot compute in `precision`, or too few frames.
+        ParityError: the answers are too far from the reference's.
+        OSError: the result cannot be kept.
+    """
+    core = _core()
+    if precision == "auto":
+        precision = _fastest_exact(core)
+    recipe, size = _recipe(core, weights, precision, input_size)
+    frames = drawn_frames(size, weights.description.model.head_stride)
+    if recorded is not None:
+        frames = frames + recorded
+    make = _compiler(core, weights, recipe, size, frames, progress, calibration)
+    entry = keep_files(entry_key(weights, recipe), make)
+    report = CompilationReport.read(entry)
+    report.require_parity()
+    return entry, report
+
+
+def _core() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineUnavailable(
+            "backend openvino needs the Python package 'openvino'; install it or use torch"
+        ) from error
+    return openvino.Core()
+
+
+def _fastest_exact(core: Any) -> str:
+    """bf16 where the processor computes in it, else fp32."""
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+
+
+def _arithmetic(core: Any, precision: str) -> str:
+    """Number format of what is not int8.
+
+    Raises:
+        EngineError: the processor does not have it.
+    """
+    if precision == "int8":
+        return _fastest_exact(core)
+    if precision != "fp32" and precision.upper() not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EngineError(f"this processor does not compute in {precision}; use precision fp32 or auto")
+    return precision
+
+
+def _recipe(
+    core: Any, weights: Weights, precision: str, input_size: tuple[int, int] | None
+) -> tuple[EngineRecipe, tuple[int, int]]:
     import openvino
 
-    made: list[Any] = []
+    _arithmetic(core, precision)
+    size = input_size or weights.description.model.input_size
+    return (
+        EngineRecipe(
+            backend="openvino",
+            precision=precision,
+            device=core.get_property("CPU", "FULL_DEVICE_NAME"),
+            profile=f"1x{size[0]}x{size[1]}",
+            versions=(f"openvino {openvino.__version__}", f"torch {torch.__version__}"),
+        ),
+        size,
+    )
 
-    def convert() -> Any:
+
+def _compiler(
+    core: Any,
+    weights: Weights,
+    recipe: EngineRecipe,
+    size: tuple[int, int],
+    frames: Frames,
+    progress: Progress,
+    calibration: Frames | None = None,
+) -> Callable[[Path], None]:
+    """What fills an entry: the network, and the report of how close it comes on `frames`."""
+
+    def compile_into(folder: Path) -> None:
         # Imported here: with a kept network, the model's code and what it imports are not needed (seconds of a start).
+        import openvino
+
         from openseg_ros.model.openseg import OpenSegInference
 
-        config = weights.description.model
-        return openvino.convert_model(
-            export_network(OpenSegInference(weights.build_network()), config.input_size, config.grid)
-        )
+        progress("exporting the network")
+        stride = int(weights.description.model.head_stride)
+        exported = export_network(OpenSegInference(weights.build_network()), size, stride)
+        progress("converting it to OpenVINO")
+        converted = openvino.convert_model(exported)
+        if recipe.precision == "int8":
+            from openseg_ros.runtime.int8 import quantise
 
-    def make(folder: Path) -> None:
-        made.append(convert())
+            if calibration is None:
+                raise EngineError("int8 needs recorded frames to calibrate: --frames FOLDER_OR_BAG")
+            progress(f"calibrating int8 on {len(calibration)} frames")
+            converted = quantise(converted, calibration)
         try:
-            openvino.save_model(made[0], folder / IR_FILE, compress_to_fp16=False)
+            openvino.save_model(converted, folder / IR_FILE, compress_to_fp16=False)
         except RuntimeError as error:  # OpenVINO's way to say that the disk is full
             raise OSError(str(error)) from error
+        engine = OpenVinoEngine(core, weights, folder, recipe.precision, size)
+        compare_with_reference(weights, engine, recipe, frames, progress).write(folder)
 
-    entry = cached_files(entry_key(weights, "openvino", openvino.__version__, torch.__version__), make)
-    if entry:  # read back even where just made: every start then runs the same graph, to the last bit
-        return core.read_model(entry / IR_FILE)
-    return made[0] if made else convert()
-
-
-def export_network(
-    network: OpenSegInference, input_size: tuple[int, int], grid: tuple[int, int]
-) -> torch.export.ExportedProgram:
-    """Export `network` for one image of `input_size` with torch.export (static shapes, batch 1)."""
-    example = torch.zeros(1, *input_size, 3, dtype=torch.uint8), torch.ones(1, *grid)
-    quiet = logging.getLogger("torch.export")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
-        with torch.no_grad():
-            return torch.export.export(network, example)
-    finally:
-        quiet.setLevel(level)
+    return compile_into

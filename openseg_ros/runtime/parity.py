@@ -1,12 +1,18 @@
-"""How close an engine is to the reference: embeddings by cosine, masks by IoU."""
+"""How close an engine is to the reference, and how close it must be to be used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from openseg_ros.runtime.engine import EngineOutput
+from openseg_ros.runtime.engine import Engine, EngineError, EngineOutput
+from openseg_ros.runtime.frames import Frames
+
+
+class ParityError(EngineError):
+    """The engine's answers are too far from the reference's; the message has the figures."""
 
 
 @dataclass(frozen=True)
@@ -14,21 +20,104 @@ class Parity:
     """Agreement of two engine outputs on the same images; 1.0 is equality."""
 
     worst_cosine: float  # smallest cosine between corresponding region embeddings, over regions with a mask
+    mean_cosine: float  # its mean, weighted by the area of the masks
     mean_mask_iou: float  # mean IoU of corresponding binary masks, weighted by their area
     pixel_agreement: float  # share of (region, cell) pairs on the same side of the threshold
+    label_agreement: float | None  # share of the masks' area whose best word is the same; None: no words were given
+    regions: int  # with a mask in the reference; without any, all embeddings are compared
 
 
-def compare(reference: EngineOutput, candidate: EngineOutput, valid: np.ndarray) -> Parity:
-    """Compare `candidate` with `reference` on cells where `valid` (B, h, w) is 1."""
+@dataclass(frozen=True)
+class ParityBounds:
+    """The smallest figures with which an engine is used."""
+
+    worst_cosine: float
+    mean_cosine: float
+    mean_mask_iou: float
+    label_agreement: float
+
+    def faults(self, parity: Parity) -> list[str]:
+        """One text per figure of `parity` that is too small (or not a number)."""
+        figures = {name: getattr(parity, name) for name in vars(self)}
+        return [
+            f"{name.replace('_', ' ')} {figure:.4f} < {getattr(self, name):g}"
+            for name, figure in figures.items()
+            if figure is not None and not figure >= getattr(self, name)
+        ]
+
+
+# fp32 and fp16 must be equal for every purpose. bf16 has 8 bits of mantissa and int8 has 8 bits in all: they move
+# outlines by a cell and disturb the embedding of a region of a few cells; so their worst region counts less.
+BOUNDS: Mapping[str, ParityBounds] = {
+    "fp32": ParityBounds(worst_cosine=0.999, mean_cosine=0.999, mean_mask_iou=0.99, label_agreement=0.99),
+    "fp16": ParityBounds(worst_cosine=0.999, mean_cosine=0.999, mean_mask_iou=0.99, label_agreement=0.99),
+    "bf16": ParityBounds(worst_cosine=0.99, mean_cosine=0.999, mean_mask_iou=0.98, label_agreement=0.98),
+    "int8": ParityBounds(worst_cosine=0.5, mean_cosine=0.97, mean_mask_iou=0.90, label_agreement=0.90),
+}
+
+
+def compare(
+    reference: EngineOutput, candidate: EngineOutput, valid: np.ndarray, words: np.ndarray | None = None
+) -> Parity:
+    """Compare `candidate` with `reference`.
+
+    Args:
+        reference: what the answer should be.
+        candidate: what it is.
+        valid: (B, h, w), 1 for the cells that count.
+        words: (K, D) float32 unit vectors, the names that regions may get.
+    """
     inside = valid[:, None] > 0
     masks = (reference.mask_logits > 0) & inside, (candidate.mask_logits > 0) & inside
     intersection = np.logical_and(*masks).sum((2, 3))
     union = np.logical_or(*masks).sum((2, 3))
     present = masks[0].any((2, 3))
-    cosines = (reference.embeddings * candidate.embeddings).sum(-1)[present]
+    area = masks[0].sum((2, 3))[present] if present.any() else np.ones(present.size)
+    chosen = present if present.any() else np.ones_like(present)
+    rows = reference.embeddings[chosen], candidate.embeddings[chosen]
+    cosines = (rows[0] * rows[1]).sum(-1)
+    labels = None
+    if words is not None:
+        agrees = (rows[0] @ words.T).argmax(-1) == (rows[1] @ words.T).argmax(-1)
+        labels = float(np.average(agrees, weights=area))
     same = (masks[0] == masks[1]).sum() / masks[0].size
     return Parity(
-        worst_cosine=float(cosines.min()) if cosines.size else 1.0,
+        worst_cosine=float(cosines.min()),
+        mean_cosine=float(np.average(cosines, weights=area)),
         mean_mask_iou=float(intersection.sum() / union.sum()) if union.sum() else 1.0,
         pixel_agreement=float(same),
+        label_agreement=labels,
+        regions=int(present.sum()),
+    )
+
+
+def compare_engines(reference: Engine, candidate: Engine, frames: Frames, words: np.ndarray | None = None) -> Parity:
+    """Run both on `frames`, image by image, and compare.
+
+    Raises:
+        EngineError: a run failed.
+    """
+    outputs = [_run_singly(engine, frames) for engine in (reference, candidate)]
+    return compare(*outputs, frames.valid, words)
+
+
+def require_parity(name: str, precision: str, parity: Parity) -> None:
+    """Refuse an engine whose figures are below the bounds of its precision.
+
+    Raises:
+        ParityError: with every figure that is too small.
+    """
+    faults = BOUNDS[precision].faults(parity)
+    if faults:
+        raise ParityError(
+            f"{name} is refused, its answers differ too much from the reference: {', '.join(faults)} "
+            f"({parity.regions} regions); use another precision"
+        )
+
+
+def _run_singly(engine: Engine, frames: Frames) -> EngineOutput:
+    outputs = [engine.infer(frames.images[i : i + 1], frames.valid[i : i + 1]) for i in range(len(frames))]
+    return EngineOutput(
+        np.concatenate([output.mask_logits for output in outputs]),
+        np.concatenate([output.embeddings for output in outputs]),
     )
