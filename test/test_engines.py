@@ -105,7 +105,7 @@ def test_another_input_size_than_trained(weights: Weights) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_tensorrt_says_so_in_one_line(weights: Weights) -> None:
-    with pytest.raises(EngineError, match="tensorrt needs an NVIDIA GPU, and torch .* sees none") as raised:
+    with pytest.raises(EngineError, match=r"tensorrt needs an NVIDIA GPU, and torch .* sees none") as raised:
         create_engine(weights, "tensorrt", device="cuda:0")
     assert "\n" not in str(raised.value)
 

@@ -8,7 +8,8 @@ from small_model import SMALL
 
 from openseg_ros.model.backbone import build_backbone
 from openseg_ros.model.config import ModelConfig
-from openseg_ros.model.openseg import OpenSeg, OpenSegInference, pool_regions
+from openseg_ros.model.openseg import OpenSeg, OpenSegInference
+from openseg_ros.model.pooling import pool_regions
 from openseg_ros.model.position_embedding import PositionEmbedding
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from openseg_ros.runtime.engine import EngineError, EngineUnavailable
@@ -31,6 +32,8 @@ def quantise(model: Any, frames: Frames) -> Any:
         raise EngineUnavailable(
             "int8 needs the Python package 'nncf' to compile: pip install 'openseg_ros[compile]'"
         ) from error
+
+    nncf.set_log_level(logging.WARNING)
 
     def inputs(number: int) -> list[Any]:
         return [frames.images[number : number + 1], frames.valid[number : number + 1]]
