@@ -124,7 +124,8 @@ class DiagnosticsPublisher:
             node: its name names the status.
             statistics: what is reported.
             period_s: seconds between two messages.
-            describe: more keys and values; must have "state".
+            describe: more keys and values; must have "state". The optional "configuring" (what takes seconds now)
+                and "backend_fallback" (why a slower engine runs) become the message.
         """
         self._node = node
         self._statistics = statistics
@@ -144,7 +145,7 @@ class DiagnosticsPublisher:
         described = self._describe()
         now = time.monotonic()
         rate = (snapshot.processed - self._processed_before) / max(now - self._last_publish, 1e-3)
-        level, message = self._judge(snapshot, described["state"], now)
+        level, message = self._judge(snapshot, described, now)
         self._processed_before, self._last_publish = snapshot.processed, now
         self._errors_before = snapshot.errors
         self._bad_before = sum(snapshot.bad_input.values())
@@ -160,9 +161,9 @@ class DiagnosticsPublisher:
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _judge(self, snapshot: Snapshot, state: str, now: float) -> tuple[bytes, str]:
+    def _judge(self, snapshot: Snapshot, described: Mapping[str, str], now: float) -> tuple[bytes, str]:
         """Level and sentence: errors and faults count if they are new since the last message."""
-        active = state == "active"
+        active = described["state"] == "active"
         if not active:
             self._activated = None
         elif self._activated is None:
@@ -170,7 +171,7 @@ class DiagnosticsPublisher:
         if snapshot.last_error and (not active or snapshot.errors > self._errors_before):
             return DiagnosticStatus.ERROR, snapshot.last_error
         if not active:
-            return DiagnosticStatus.OK, state
+            return DiagnosticStatus.OK, described.get("configuring", described["state"])
         if sum(snapshot.bad_input.values()) > self._bad_before:
             return DiagnosticStatus.WARN, "bad input arrives: see the keys bad_input.*"
         waited = now - (self._activated or now)
@@ -179,6 +180,8 @@ class DiagnosticsPublisher:
         if waited > STALE_AFTER_S:
             hint = "" if not snapshot.incompatible_qos else "; a publisher has an incompatible QoS"
             return DiagnosticStatus.WARN, f"no image for {waited:.1f} s{hint}"
+        if described.get("backend_fallback"):
+            return DiagnosticStatus.WARN, f"degraded, a slower engine runs: {described['backend_fallback']}"
         return DiagnosticStatus.OK, "images are being processed"
 
 

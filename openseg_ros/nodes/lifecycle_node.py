@@ -69,6 +69,7 @@ class OpensegNode(LifecycleNode):
         self._target_note = ""  # how the target fared in the newest image, in words, for diagnostics
         self._depth = DepthInput(self._bad_input)
         self._tracker = Tracker()  # as old as the node: no identity is used twice
+        self._stage = ""  # of configuring
         # From configure to cleanup:
         self._values: NodeParameters
         self._model: LoadedModel | None = None
@@ -98,6 +99,8 @@ class OpensegNode(LifecycleNode):
             self._fail(f"cannot configure: {error}")
             self._release()
             return FAILURE
+        finally:
+            self._stage = ""
         self._statistics.error_solved()
         assert self._model is not None
         self.get_logger().info(
@@ -108,7 +111,7 @@ class OpensegNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._values = parameters = self._table.read()
-        self._model = model = load_model(parameters)
+        self._model = model = load_model(parameters, self._begin)
         self._segmenter = model.segmenter(parameters)
         self._results = ResultPublisher(self, model.weights.embedding_space, self._incompatible_qos)
         self._query_state = self.create_publisher(
@@ -135,6 +138,12 @@ class OpensegNode(LifecycleNode):
             self._on_set_query,
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
+
+    def _begin(self, stage: str) -> None:
+        """Say what takes seconds now: the executor's thread, which publishes diagnostics, is busy with it."""
+        self.get_logger().info(f"{stage} ...")
+        self._stage = stage
+        self._diagnostics.publish()
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the inputs."""
@@ -342,10 +351,13 @@ class OpensegNode(LifecycleNode):
     def _describe(self) -> dict[str, str]:
         """The part of diagnostics that is not a counter."""
         described = {"state": self.state_label}
+        if self._stage:
+            described["configuring"] = self._stage
         if self._model is not None and self._queries is not None:
             vocabulary = self._queries.vocabulary
             described |= {
                 "backend": self._model.engine.name,
+                "backend_fallback": self._model.engine.fallback,
                 "weights": self._model.weights.embedding_space,
                 "vocabulary_version": str(vocabulary.version),
                 "target": self._target_note,

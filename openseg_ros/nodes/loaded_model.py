@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,12 @@ class LoadedModel:
         )
 
 
-def load_model(parameters: NodeParameters) -> LoadedModel:
-    """Load, check and warm up what `parameters` name (some seconds).
+def load_model(parameters: NodeParameters, progress: Callable[[str], None]) -> LoadedModel:
+    """Load, check and warm up what `parameters` name (some seconds; minutes where TensorRT compiles first).
+
+    Args:
+        parameters: what to load.
+        progress: told what begins, if something takes seconds.
 
     Raises:
         WeightsError: the model folder is missing or damaged.
@@ -63,7 +68,14 @@ def load_model(parameters: NodeParameters) -> LoadedModel:
         TextEncoderError: the text encoder of the weights cannot be loaded.
     """
     weights = load_weights(parameters.weights)
-    engine = create_engine(weights, parameters.backend, precision=parameters.precision, device=parameters.device)
+    engine = create_engine(
+        weights,
+        parameters.backend,
+        precision=parameters.precision,
+        device=parameters.device,
+        input_size=parameters.network_size,
+        progress=progress,
+    )
     model = LoadedModel(weights, engine, load_text_encoder(weights.description.text_encoder))
     # The first runs allocate memory and are slower; the first camera image should not pay for that.
     grey = np.full((480, 640, 3), 128, np.uint8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class ParameterSpecification:
     change: Change
     limits: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
+    pattern: str = ""  # regular expression that a text must match as a whole; "" allows every text
 
     def fault(self, value: object) -> str | None:
         """Why `value` is refused, or None. rclpy has checked its type already."""
@@ -52,6 +54,8 @@ class ParameterSpecification:
                 return f"{self.name} must be within {low:g} and {high:g}, not {value:g}"
         if self.choices and value not in self.choices:
             return f"{self.name} must be one of {', '.join(self.choices)}, not '{value}'"
+        if self.pattern and isinstance(value, str) and not re.fullmatch(self.pattern, value):
+            return f"{self.name} '{value}' is not understood. {self.description}"
         return None
 
     def descriptor(self) -> ParameterDescriptor:
@@ -102,6 +106,13 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         "cpu",
         "Device of the engine in the engine's own words, for example cpu or cuda:0.",
         Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "network_size",
+        "",
+        "Input of the network as HEIGHTxWIDTH in pixels, multiples of 32; empty: as it was trained.",
+        Change.UNCONFIGURED,
+        pattern=r"(\d+x\d+)?",
     ),
     ParameterSpecification(
         "image_transport",
@@ -247,6 +258,7 @@ class NodeParameters:
     backend: str
     precision: str
     device: str
+    network_size: tuple[int, int] | None  # (H, W) pixels; None: as trained
     image_transport: str
     use_3d: bool
     default_queries: tuple[str, ...]
@@ -317,6 +329,8 @@ class ParameterTable:
             raise ValueError(contradiction)
         for name in ("default_queries", "background_queries"):
             values[name] = tuple(text for text in values[name] if text)
+        height, _, width = values["network_size"].partition("x")
+        values["network_size"] = (int(height), int(width)) if width else None
         return NodeParameters(**values)
 
     def _refuse_bad_changes(self, changes: Sequence[Parameter]) -> SetParametersResult:
