@@ -68,7 +68,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "backend",
         default_value="",
-        choices=["", "auto", "openvino", "torch"],
+        choices=["", "auto", "openvino", "tensorrt", "torch"],
         description="Engine that runs the network. Empty: as in params_file.",
     ),
     DeclareLaunchArgument(

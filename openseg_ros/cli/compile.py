@@ -153,7 +153,7 @@ def _print_table(report: CompilationReport, folder: Path) -> None:
     for name, figure in vars(report.parity).items():
         if name != "regions":
             shown = "not compared" if figure is None else f"{figure:.4f}"
-            table.add_row(name.replace("_", " "), shown, f"{bounds[name]:g}" if name in bounds else "")
+            table.add_row(name.replace("_", " "), shown, f"{bounds[name]:g}" if bounds.get(name, -1) > -1 else "")
     table.add_row("regions compared", str(report.parity.regions), "")
     Console().print(table)
     typer.echo(f"kept in {folder}")

@@ -45,9 +45,7 @@ def run(
         str, typer.Option(help="Topic of depth images that are registered to the camera's, for 3D.")
     ] = "depth_registered/image_rect",
     use_3d: Annotated[bool | None, typer.Option(help="Positions and point clouds from depth.")] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="Engine that runs the network: auto, openvino, tensorrt or torch.")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Engine: auto, openvino, tensorrt or torch.")] = None,
     device: Annotated[str | None, typer.Option(help="Device of the engine: cpu, cuda:0.")] = None,
     weights: Annotated[str | None, typer.Option(help="Name of a shipped model, or a folder with one.")] = None,
     image_transport: Annotated[

@@ -46,9 +46,7 @@ def segment(
         bool, typer.Option("--json", help="Print what regions.json says instead of a table, one line per image.")
     ] = False,
     weights: Annotated[str, typer.Option(help="Name of a shipped model, or a folder with one.")] = "tabletop",
-    backend: Annotated[
-        str, typer.Option(help="Engine that runs the network: auto, openvino, tensorrt or torch.")
-    ] = "auto",
+    backend: Annotated[str, typer.Option(help="Engine: auto, openvino, tensorrt or torch.")] = "auto",
     threshold: Annotated[
         float, typer.Option(metavar="P", min=0.0, max=1.0, help="Probability from which a region is reported.")
     ] = 0.5,

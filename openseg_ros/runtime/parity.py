@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +48,7 @@ class ParityBounds:
 # fp32 and fp16 must be equal for every purpose. bf16 moves outlines by a cell. int8 loses single regions of a few cells
 # altogether (measured with the shipped weights, 906 regions: worst cosine -0.61, mean 0.9986, mask IoU 0.949, labels
 # 0.961), so its worst region is not a bound.
-BOUNDS: Mapping[str, ParityBounds] = {
+BOUNDS: dict[str, ParityBounds] = {
     "fp32": ParityBounds(worst_cosine=0.999, mean_cosine=0.999, mean_mask_iou=0.99, label_agreement=0.99),
     "fp16": ParityBounds(worst_cosine=0.999, mean_cosine=0.999, mean_mask_iou=0.99, label_agreement=0.99),
     "bf16": ParityBounds(worst_cosine=0.99, mean_cosine=0.999, mean_mask_iou=0.98, label_agreement=0.98),
