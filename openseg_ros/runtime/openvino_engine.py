@@ -139,6 +139,8 @@ def compile_openvino(
     core = _core()
     if precision == "auto":
         precision = _fastest_exact(core)
+    if precision == "int8" and calibration is None:
+        raise EngineError("int8 needs recorded frames to calibrate: --frames FOLDER_OR_BAG")
     recipe, size = _recipe(core, weights, precision, input_size)
     frames = drawn_frames(size, weights.description.model.head_stride)
     if recorded is not None:
@@ -222,8 +224,7 @@ def _compiler(
         if recipe.precision == "int8":
             from openseg_ros.runtime.int8 import quantise
 
-            if calibration is None:
-                raise EngineError("int8 needs recorded frames to calibrate: --frames FOLDER_OR_BAG")
+            assert calibration is not None, "nothing else compiles int8"
             progress(f"calibrating int8 on {len(calibration)} frames")
             converted = quantise(converted, calibration)
         try:
