@@ -1,4 +1,4 @@
-# make demo | make test | make lint | make setup | make clean
+# make demo | make test | make lint | make benchmark | make setup | make clean
 # Set-up happens by itself, once, in .venv, and again only for what has changed.
 #
 #   PYTHON=python3.12   the Python to make .venv with
@@ -29,13 +29,17 @@ FILE_LIST := $(VENV)/.packaged-files
 
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: demo test lint setup clean check-system FORCE
+.PHONY: demo test lint benchmark setup clean check-system FORCE
 
 demo: setup
 	$(BIN)/python -m demo.run
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Takes minutes and wants the machine for itself; figures and pictures go to benchmark/results.
+benchmark: setup
+	$(BIN)/python -m benchmark.run_all
 
 lint: setup
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from openseg_ros.runtime.engine import EngineError, create_engine
 from openseg_ros.runtime.parity import compare
 from openseg_ros.runtime.weights import WeightsError, load_weights
 
-RIVALS = (("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"))
+RIVALS = (("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))
 
 
 def main(
@@ -40,7 +40,7 @@ def main(
     for backend, precision in RIVALS:
         try:
             engines[f"{backend} {precision}"] = create_engine(model, backend, precision=precision)
-        except EngineError as error:  # a processor without bf16
+        except EngineError as error:  # a processor without bf16, or no int8 network compiled
             Console(stderr=True).print(f"left out: {error}")
     seconds = measure({name: partial(engine.infer, image, valid) for name, engine in engines.items()}, rounds)
     reference = engines["torch fp32"].infer(image, valid)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmark.machine import describe_machine
+
 WARM_UP = 3  # rounds before the clock counts
 
 
@@ -43,4 +45,7 @@ def report(title: str, seconds: Mapping[str, np.ndarray], out: Path | None, fact
         table.add_row(name, f"{row['p50_ms']:.2f}", f"{row['p95_ms']:.2f}", f"{row['ratio']:.3f}")
     Console().print(table)
     if out:
-        out.write_text(json.dumps({"title": title, **facts, "figures": figures}, indent=1), encoding="utf-8")
+        out.write_text(
+            json.dumps({"title": title, "machine": describe_machine(), **facts, "figures": figures}, indent=1),
+            encoding="utf-8",
+        )

@@ -1,0 +1,43 @@
+"""Run the programs that need no data set, keep their figures and draw them: `make benchmark`.
+
+python -m benchmark.run_all --rounds 30
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.bar_chart import bar_chart
+
+PROGRAMS = ("engines", "queries", "network_work")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Timed runs of every rival.")] = 30,
+    out: Annotated[Path, typer.Option(help="Folder for the figures (JSON) and their pictures (SVG).")] = RESULTS,
+) -> None:
+    """Run every program, one after the other."""
+    out.mkdir(parents=True, exist_ok=True)
+    for program in PROGRAMS:
+        figures = out / f"{program}.json"
+        command = [sys.executable, "-m", f"benchmark.{program}", "--rounds", str(rounds), "--out", str(figures)]
+        typer.secho(f"python {' '.join(command[1:])}", bold=True)
+        code = subprocess.run(command, check=False).returncode
+        if code != 0:
+            typer.secho(f"error: benchmark.{program} ended with {code}", err=True, fg="red")
+            raise typer.Exit(code)
+        content = json.loads(figures.read_text(encoding="utf-8"))
+        medians = {name: figure["p50_ms"] for name, figure in content["figures"].items()}
+        picture = bar_chart(f"{content['title']} (median ms)", medians)
+        figures.with_suffix(".svg").write_text(picture, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
