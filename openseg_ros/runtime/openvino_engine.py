@@ -45,7 +45,7 @@ class OpenVinoEngine:
     def infer(self, images: np.ndarray, valid: np.ndarray) -> EngineOutput:
         """Run the network; see `Engine.infer`. The outputs are copies: the next run does not change them."""
         if images.shape[0] != 1:
-            # On a CPU a batch is no faster than its images one after the other.
+            # The graph is compiled for one camera image.
             parts = [self.infer(images[i : i + 1], valid[i : i + 1]) for i in range(images.shape[0])]
             return EngineOutput(
                 np.concatenate([part.mask_logits for part in parts]),
