@@ -31,41 +31,56 @@ class FoldedPyramid(nn.Module):
         """Take the weights of `pyramid`; later changes to it need a new FoldedPyramid."""
         super().__init__()
         self.pyramid = pyramid
-        products = [(_products(lateral, folded=True), _products(lateral, folded=False)) for lateral in pyramid.laterals]
-        self.folded = [
-            *(after <= WORTH * before for after, before in products[:-1]),
-            False,
-        ]  # the coarsest level has no coarser map
-        for level in range(len(self.folded)):
-            if self.folded[level]:
-                lateral, convolution = pyramid.laterals[level], pyramid.outputs[level][0]
-                with torch.no_grad():
-                    own = torch.einsum("odyx,dc->ocyx", convolution.weight, lateral.weight[:, :, 0, 0])
-                    self.register_buffer(f"own_{level}", own)
-                    self.register_buffer(f"coarser_{level}", _upsampled_kernel(convolution.weight))
+        self.folded: dict[int, FoldedLevel] = {}  # levels that cost less so
+        for level in range(len(pyramid.laterals) - 1):  # the coarsest level has no coarser map
+            lateral, output = pyramid.laterals[level], pyramid.outputs[level]
+            assert isinstance(lateral, nn.Conv2d) and isinstance(output, nn.Sequential)
+            if _products(lateral, folded=True) <= WORTH * _products(lateral, folded=False):
+                self.folded[level] = FoldedLevel(lateral, output)
+                self.add_module(f"folded_{level}", self.folded[level])
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, h / 2^i, w / 2^i), finest first, to the fused map (B, dim, h, w)."""
         laterals, outputs = self.pyramid.laterals, self.pyramid.outputs
-        merged: Tensor | None = None
-        fused: list[Tensor] = []
-        for level in range(len(features) - 1, -1, -1):
-            feature, lateral, output = features[level], laterals[level], outputs[level]
-            if self.folded[level]:
-                assert merged is not None, "the coarsest level is never folded"
-                own = F.conv2d(feature, getattr(self, f"own_{level}"), padding=1)
-                below = merged + lateral.bias[:, None, None]
-                coarser = F.conv_transpose2d(below, getattr(self, f"coarser_{level}"), stride=2, padding=1)
-                fused.append(output[1](own + coarser))
-            if not self.folded[level] or level > 0:  # the finest map itself is needed by nobody else
-                up = 0 if merged is None else F.interpolate(merged, scale_factor=2.0, mode="nearest")
-                merged = lateral(feature) + up
-            if not self.folded[level]:
-                fused.append(output(merged))
-        total = fused[-1]
-        for level_map in reversed(fused[:-1]):
-            total = total + F.interpolate(level_map, size=total.shape[-2:], mode="bilinear", align_corners=False)
-        return total
+        merged: Tensor = laterals[-1](features[-1])
+        maps: list[Tensor] = [outputs[-1](merged)]  # coarsest first
+        for level in range(len(features) - 2, -1, -1):
+            folded = self.folded.get(level)
+            if folded is not None:
+                maps.append(folded(features[level], merged))
+            if folded is None or level > 0:  # nobody but its own output needs the finest map
+                merged = laterals[level](features[level]) + F.interpolate(merged, scale_factor=2.0, mode="nearest")
+            if folded is None:
+                maps.append(outputs[level](merged))
+        fused = maps[-1]
+        for coarser in reversed(maps[:-1]):
+            fused = fused + F.interpolate(coarser, size=fused.shape[-2:], mode="bilinear", align_corners=False)
+        return fused
+
+
+class FoldedLevel(nn.Module):
+    """One level: the feature by a folded 3x3 convolution, the coarser map by a transposed one, then BatchNorm."""
+
+    own: Tensor
+    upsampling: Tensor
+
+    def __init__(self, lateral: nn.Conv2d, output: nn.Sequential) -> None:
+        """`output`: 3x3 convolution without bias and BatchNorm."""
+        super().__init__()
+        convolution, self.norm = output
+        assert lateral.bias is not None
+        self.bias = lateral.bias
+        with torch.no_grad():
+            own = torch.einsum("odyx,dc->ocyx", convolution.weight, lateral.weight[:, :, 0, 0])
+            self.register_buffer("own", own)
+            self.register_buffer("upsampling", _upsampled_kernel(convolution.weight))
+
+    def forward(self, feature: Tensor, coarser: Tensor) -> Tensor:
+        """Feature (B, C, h, w) and coarser merged map (B, dim, h / 2, w / 2) to this level's map (B, dim, h, w)."""
+        own = F.conv2d(feature, self.own, padding=1)
+        below = coarser + self.bias[:, None, None]
+        level: Tensor = self.norm(own + F.conv_transpose2d(below, self.upsampling, stride=2, padding=1))
+        return level
 
 
 def _upsampled_kernel(weight: Tensor) -> Tensor:
@@ -78,7 +93,7 @@ def _upsampled_kernel(weight: Tensor) -> Tensor:
     return torch.einsum("oiyx,ay,bx->ioab", weight, spread, spread).contiguous()
 
 
-def _products(lateral: nn.Module, *, folded: bool) -> int:
-    """Multiplications for a pixel and an output channel."""
+def _products(lateral: nn.Conv2d, *, folded: bool) -> int:
+    """Multiplications of a level for a cell and an output channel."""
     channels, dim = lateral.in_channels, lateral.out_channels
     return 9 * channels + 4 * dim if folded else 9 * dim + channels
