@@ -101,8 +101,9 @@ def _decoded(message: object, *, compressed: bool) -> np.ndarray | None:
     """(H, W, 3) uint8 RGB, or None if the message holds no colour image."""
     if compressed:
         pixels = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED)  # type: ignore[attr-defined]
-        is_colour = pixels is not None and pixels.ndim == 3 and pixels.dtype == np.uint8
-        return cv2.cvtColor(pixels[:, :, :3], cv2.COLOR_BGR2RGB) if is_colour else None
+        if pixels is None or pixels.ndim != 3 or pixels.dtype != np.uint8:
+            return None
+        return cv2.cvtColor(pixels[:, :, :3], cv2.COLOR_BGR2RGB)
     height, width, step = message.height, message.width, message.step  # type: ignore[attr-defined]
     encoding, data = message.encoding, message.data  # type: ignore[attr-defined]
     channels = 4 if "a8" in encoding else 3

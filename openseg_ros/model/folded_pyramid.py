@@ -68,7 +68,7 @@ class FoldedLevel(nn.Module):
         """`output`: 3x3 convolution without bias and BatchNorm."""
         super().__init__()
         convolution, self.norm = output
-        assert lateral.bias is not None
+        assert isinstance(convolution, nn.Conv2d) and lateral.bias is not None
         self.bias = lateral.bias
         with torch.no_grad():
             own = torch.einsum("odyx,dc->ocyx", convolution.weight, lateral.weight[:, :, 0, 0])
