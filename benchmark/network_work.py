@@ -5,6 +5,7 @@ python -m benchmark.network_work                  # the paper's size
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,7 @@ def main(
             "worst_cosine": float((embeddings[0] * embeddings[1]).sum(-1).min()),
         }
         Console().print(f"logits differ by {facts['largest_logit_difference']:.1e} of {facts['largest_logit']:.2f}")
-        seconds = measure({name: lambda form=form: form(*inputs) for name, form in rivals.items()}, rounds)
+        seconds = measure({name: partial(form, *inputs) for name, form in rivals.items()}, rounds)
     report(f"the paper's network, {size}, torch fp32", seconds, out, facts)
 
 

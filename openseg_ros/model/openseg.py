@@ -125,6 +125,7 @@ class OpenSegInference(nn.Module):
         cells = mask_logits.shape[2] * mask_logits.shape[3]
         if pooling_first_is_cheaper(mask_logits.shape[1], fused.shape[1], cells):
             *nonlinear, last = network.embedding_head
+            assert isinstance(last, nn.Conv2d), "the head's last layer is linear, see FeatureHead"
             features = fused
             for layer in nonlinear:
                 features = layer(features)

@@ -97,8 +97,7 @@ def compare_engines(reference: Engine, candidate: Engine, frames: Frames, words:
     Raises:
         EngineError: a run failed.
     """
-    outputs = [_run_singly(engine, frames) for engine in (reference, candidate)]
-    return compare(*outputs, frames.valid, words)
+    return compare(_run_singly(reference, frames), _run_singly(candidate, frames), frames.valid, words)
 
 
 def require_parity(name: str, precision: str, parity: Parity) -> None:
