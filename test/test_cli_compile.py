@@ -95,7 +95,7 @@ def test_refused_engine_ends_with_its_figures(
         (("--backend", "openvino", "--precision", "int8"), "int8 needs recorded frames to calibrate: --frames"),
         (("--backend", "openvino", "--frames", "/nowhere"), "/nowhere is not a folder"),
         (("--backend", "openvino", "--size", "100x128"), "multiples of 32, as in 480x640"),
-        (("--backend", "openvino", "--frames", BAG), "choose one topic with colour images by --topic"),
+        (("--backend", "openvino", "--frames", BAG), "choose one topic"),
     ],
 )
 def test_what_cannot_be_compiled_is_said_at_once(weights: Weights, arguments: tuple[object, ...], message: str) -> None:

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from openseg_ros import __version__
+from openseg_ros.cli.compile import compile_weights
 from openseg_ros.cli.evaluate_bag import evaluate_bag
 from openseg_ros.cli.record import record
 from openseg_ros.cli.replay import replay
-from openseg_ros.cli.compile import compile_weights
 from openseg_ros.cli.run import run
 from openseg_ros.cli.search import search
 from openseg_ros.cli.segment import segment
