@@ -38,7 +38,7 @@ def export_network(
 
 
 def operators(exported: torch.export.ExportedProgram) -> dict[str, int]:
-    """How often each core ATen operator occurs: what a compiler must be able to convert, most frequent first."""
-    graph = exported.run_decompositions().graph
-    counts = Counter(str(node.target) for node in graph.nodes if node.op == "call_function")
+    """How often each ATen operator occurs: what a compiler must be able to convert, most frequent first."""
+    targets = (node.target for node in exported.run_decompositions().graph.nodes)
+    counts = Counter(str(target) for target in targets if isinstance(target, torch._ops.OpOverload))
     return dict(counts.most_common())
