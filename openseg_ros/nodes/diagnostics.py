@@ -174,6 +174,8 @@ class DiagnosticsPublisher:
             return DiagnosticStatus.OK, described.get("configuring", described["state"])
         if sum(snapshot.bad_input.values()) > self._bad_before:
             return DiagnosticStatus.WARN, "bad input arrives: see the keys bad_input.*"
+        if described.get("is_paused") == "true":
+            return DiagnosticStatus.OK, "paused by ~/set_enabled"
         waited = now - (self._activated or now)
         if snapshot.seconds_since_image is not None:
             waited = min(waited, snapshot.seconds_since_image)

@@ -1,10 +1,10 @@
 """The lifecycle node: images and queries in, masks and regions out. The work is in the modules beside this one.
 
 Threads: the executor's thread only moves messages; one thread runs the network on the newest image
-(`frame_worker`), one encodes queries (`query_worker`). The executor is single-threaded on purpose: its callbacks
-take microseconds, and handing each of them to a thread pool costs more than it can save. Measured on two cores at
-640x480 and 30 Hz, from the stamp to the image callback: 1.7 ms median and 2.4 ms at the 99th percentile with one
-thread, 4.6 ms and 13 ms with rclpy's MultiThreadedExecutor.
+(`frame_worker`), one encodes queries (`query_worker`), one answers services and goals (`request_thread`). The executor
+is single-threaded on purpose: its callbacks take microseconds, and handing each of them to a thread pool costs more
+than it can save. Measured on two cores at 640x480 and 30 Hz, from the stamp to the image callback: 1.7 ms median and
+2.4 ms at the 99th percentile with one thread, 4.6 ms and 13 ms with rclpy's MultiThreadedExecutor.
 """
 
 from __future__ import annotations
@@ -15,35 +15,34 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lifecycle_msgs.srv import ChangeState
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_policy_name_from_kind
-from rclpy.service import Service
 from rclpy.subscription import Subscription
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from openseg_ros.msg import QueryArray, QueryState
 from openseg_ros.nodes.depth_input import DepthInput
 from openseg_ros.nodes.diagnostics import DiagnosticsPublisher, Statistics
+from openseg_ros.nodes.find_object_action import FindObjectAction
 from openseg_ros.nodes.frame_worker import Frame, FrameWorker
 from openseg_ros.nodes.image_codec import ImageError, decode_compressed, decode_image
+from openseg_ros.nodes.impossible_transitions import answer_impossible_transitions
 from openseg_ros.nodes.loaded_model import LoadedModel, load_model
 from openseg_ros.nodes.message_conversion import queries_from_message, query_state_message
 from openseg_ros.nodes.parameters import NodeParameters, ParameterTable
 from openseg_ros.nodes.qos import camera_qos, overridable, query_qos, state_qos
 from openseg_ros.nodes.query_worker import QueryReport, QueryStatus, QueryWorker
+from openseg_ros.nodes.request_context import NewestImage, RequestContext
+from openseg_ros.nodes.request_thread import RequestThread
 from openseg_ros.nodes.result_publisher import ResultPublisher
+from openseg_ros.nodes.services import Services
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.segmenter import Segmenter
 from openseg_ros.segmenter.tracker import Tracker
-from openseg_ros.srv import SetQuery
 from openseg_ros.text.vocabulary import Query
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -55,7 +54,7 @@ class OpensegNode(LifecycleNode):
     def __init__(self, **arguments: Any) -> None:
         """Declare parameters and start diagnostics; `arguments` go to rclpy's Node, except `node_name`."""
         super().__init__("openseg", **arguments)
-        _answer_impossible_transitions(self)
+        answer_impossible_transitions(self)
         self._table = ParameterTable(self, is_configured=lambda: self.state_label != "unconfigured")
         self._statistics = Statistics()
         period = self.get_parameter("diagnostics_period_s").value
@@ -70,6 +69,8 @@ class OpensegNode(LifecycleNode):
         self._depth = DepthInput(self._bad_input)
         self._tracker = Tracker()  # as old as the node: no identity is used twice
         self._stage = ""  # of configuring
+        self._newest = NewestImage()
+        self._is_paused = False
         # From configure to cleanup:
         self._values: NodeParameters
         self._model: LoadedModel | None = None
@@ -77,7 +78,9 @@ class OpensegNode(LifecycleNode):
         self._queries: QueryWorker | None = None
         self._results: ResultPublisher | None = None
         self._query_state: Publisher | None = None
-        self._set_query: Service | None = None
+        self._request_thread: RequestThread | None = None
+        self._node_services: Services | None = None
+        self._find_object: FindObjectAction | None = None
         # From activate to deactivate:
         self._subscriptions_while_active: list[Subscription] = []
         self.add_post_set_parameters_callback(self._parameters_changed)
@@ -131,13 +134,12 @@ class OpensegNode(LifecycleNode):
         else:
             self._announce(QueryReport(QueryStatus.IDLE, self._queries.vocabulary))
         self._queries.start()
-        self._set_query = self.create_service(
-            # A group of its own: while one request waits for the encoder, images must still come in.
-            SetQuery,
-            "~/set_query",
-            self._on_set_query,
-            callback_group=MutuallyExclusiveCallbackGroup(),
+        self._request_thread = RequestThread(self)
+        context = RequestContext(
+            model, self._queries, self._depth, self._newest, lambda: self._values, lambda: self.state_label == "active"
         )
+        self._node_services = Services(self, context, self._request_thread, pause=self._pause, failed=self._fail)
+        self._find_object = FindObjectAction(self, context, self._request_thread, failed=self._fail)
 
     def _begin(self, stage: str) -> None:
         """Say what takes seconds now: the executor's thread, which publishes diagnostics, is busy with it."""
@@ -146,7 +148,8 @@ class OpensegNode(LifecycleNode):
         self._diagnostics.publish()
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Open the inputs."""
+        """Open the inputs; whoever paused the node did so in its life before."""
+        self._is_paused = False
         if self._values.image_transport == "compressed":
             self._subscribe(CompressedImage, "image/compressed", self._on_image, camera_qos())
         else:
@@ -202,18 +205,26 @@ class OpensegNode(LifecycleNode):
         self._depth.clear()
         if not self._frames.stop():
             self._fail("the engine did not finish its image; its thread is left behind")
+        self._newest.received = self._newest.processed = None
+        if self._find_object is not None:
+            self._find_object.give_up("the node was deactivated")
 
     def _release(self) -> None:
         self._close_inputs()
-        if self._set_query is not None:
-            self.destroy_service(self._set_query)
+        if self._request_thread is not None:
+            self._request_thread.stop()
+        if self._node_services is not None:
+            self._node_services.destroy()
+        if self._find_object is not None:
+            self._find_object.destroy()
         if self._queries is not None:
             self._queries.stop()
         if self._results is not None:
             self._results.destroy()
         if self._query_state is not None:
             self.destroy_publisher(self._query_state)
-        self._set_query = self._queries = self._results = self._query_state = self._model = None
+        self._request_thread = self._node_services = self._find_object = None
+        self._queries = self._results = self._query_state = self._model = None
         self.__dict__.pop("_segmenter", None)
         gc.collect()  # networks and exported graphs hold reference cycles; the memory shall be free now
 
@@ -221,18 +232,23 @@ class OpensegNode(LifecycleNode):
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._statistics.image_received()
+        self._newest.received = message
         self._frames.offer(Frame(message, time.monotonic()))
 
     def _process(self, frame: Frame) -> None:
         """Turn one image into one set of outputs. Runs in the frame thread."""
         assert self._results is not None and self._queries is not None and self._model is not None
+        assert self._find_object is not None
         parameters, segmenter, model = self._values, self._segmenter, self._model
+        if self._is_paused:
+            self._statistics.image_dropped("paused")
+            return
         header: Header = frame.message.header
         age = self._age(header)
         if parameters.max_image_age_s > 0.0 and age is not None and age > parameters.max_image_age_s:
             self._statistics.image_dropped("too_old")
             return
-        if not self._results.is_wanted(parameters.overlay_rate_hz):
+        if not (self._results.is_wanted(parameters.overlay_rate_hz) or self._find_object.is_searching):
             self._statistics.image_dropped("nobody_subscribes")
             return
         decode = decode_compressed if isinstance(frame.message, CompressedImage) else decode_image
@@ -243,10 +259,11 @@ class OpensegNode(LifecycleNode):
             return
         vocabulary = self._queries.vocabulary  # the snapshot that every output of this image is scored with
         try:
-            proposals = segmenter.propose(rgb)
+            answer = segmenter.run(rgb)
         except EngineError as error:  # silence would mean dead, so there is an answer that says "degraded"
             self._processing_failed(error)
-            proposals = model.no_proposals(rgb.shape[:2])
+            answer = model.failed_answer(rgb.shape[:2])
+        proposals = segmenter.choose(answer)
         if parameters.track_memory_s > 0.0 and self._results.needs_identities():
             proposals = self._tracker.identify(
                 proposals,
@@ -254,6 +271,7 @@ class OpensegNode(LifecycleNode):
                 embedding_space=model.weights.embedding_space,
                 memory_s=parameters.track_memory_s,
             )
+        self._newest.processed = (header, proposals)
         points = None
         needs_points = self._results.needs_points() or any(query.relations for query in vocabulary.queries)
         if parameters.use_3d and needs_points:
@@ -265,7 +283,11 @@ class OpensegNode(LifecycleNode):
         self._target_note = "" if target is None else " ".join([target.status.name, target.reason]).strip()
         self._results.publish_results(segmentation, rgb, points, header, parameters)
         self._statistics.image_processed(self._age(header))
+        self._find_object.look_at(header, answer)
         self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
+
+    def _pause(self, is_paused: bool) -> None:
+        self._is_paused = is_paused
 
     def _processing_failed(self, error: Exception) -> None:
         if not self.context.ok():  # while the process ends, publishing fails and nobody needs to know
@@ -288,24 +310,6 @@ class OpensegNode(LifecycleNode):
     def _on_query_array(self, message: QueryArray) -> None:
         assert self._queries is not None
         self._queries.ask(queries_from_message(message), replace=message.replace)
-
-    async def _on_set_query(self, request: SetQuery.Request, response: SetQuery.Response) -> SetQuery.Response:
-        assert self._queries is not None
-        answer = Future()
-        queries = queries_from_message(request.queries)
-        self._queries.ask(queries, replace=request.queries.replace, answered=partial(self._wake_with, answer))
-        report: QueryReport = await answer
-        response.success = report.status is not QueryStatus.REJECTED
-        response.message = report.message
-        response.version = report.vocabulary.version
-        response.parsed_phrases = list(report.parsed_phrases)
-        response.rejected = list(report.rejected)
-        return response
-
-    def _wake_with(self, answer: Future, report: QueryReport) -> None:
-        answer.set_result(report)
-        if self.executor is not None:
-            self.executor.wake()  # a coroutine that waits is looked at only when the executor wakes
 
     def _announce(self, report: QueryReport) -> None:
         """Publish a state of the query; runs in the thread that changed it."""
@@ -361,6 +365,8 @@ class OpensegNode(LifecycleNode):
                 "weights": self._model.weights.embedding_space,
                 "vocabulary_version": str(vocabulary.version),
                 "target": self._target_note,
+                "network_runs": str(self._model.engine.runs),
+                "is_paused": str(self._is_paused).lower(),
                 "queries": str(sum(not query.background for query in vocabulary.queries)),
             }
         return described
@@ -369,22 +375,3 @@ class OpensegNode(LifecycleNode):
 def _nanoseconds(header: Header) -> int:
     """The stamp; 0 stands for none."""
     return int(header.stamp.sec * 10**9 + header.stamp.nanosec)
-
-
-def _answer_impossible_transitions(node: LifecycleNode) -> None:
-    """Make ~/change_state answer success=False where a transition does not exist.
-
-    rclpy 7.1 raises in the service's callback instead: the caller waits for ever and the exception ends the node.
-    """
-    service = node._service_change_state
-    change = service.callback
-
-    def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
-        try:
-            return change(request, response)
-        except rclpy_implementation.RCLError as error:
-            node.get_logger().error(f"transition {request.transition.id} {request.transition.label}: {error}")
-            response.success = False
-            return response
-
-    service.callback = answer

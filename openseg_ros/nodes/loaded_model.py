@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from openseg_ros.nodes.parameters import NodeParameters
-from openseg_ros.runtime.engine import Engine, create_engine
+from openseg_ros.nodes.shared_engine import SharedEngine
+from openseg_ros.runtime.engine import EngineOutput, create_engine
 from openseg_ros.runtime.weights import Weights, load_weights
 from openseg_ros.segmenter.letterbox import Letterbox
-from openseg_ros.segmenter.proposals import Proposals
-from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter, SegmenterSettings
 from openseg_ros.text.text_encoder import TextEncoder, load_text_encoder
 
 
@@ -21,7 +21,7 @@ class LoadedModel:
     """One set of weights, ready to run."""
 
     weights: Weights
-    engine: Engine
+    engine: SharedEngine
     encoder: TextEncoder
 
     def segmenter(self, parameters: NodeParameters) -> Segmenter:
@@ -36,23 +36,21 @@ class LoadedModel:
         )
         return Segmenter(engine=self.engine, calibration=self.weights.description.calibration, settings=settings)
 
-    def no_proposals(self, image_size: tuple[int, int]) -> Proposals:
-        """What stands for the network's answer where its run failed: nothing, marked as degraded.
+    def failed_answer(self, image_size: tuple[int, int]) -> NetworkAnswer:
+        """What stands for the network's answer where its run failed: one region without a finite number.
+
+        It is dropped like every such region, and the result is marked as degraded.
 
         Args:
             image_size: (H, W) camera pixels.
         """
         letterbox = Letterbox(image_size, self.engine.input_size, self.engine.stride)
-        nothing = np.zeros((0, *letterbox.grid_size), np.float32)
-        return Proposals(
-            letterbox=letterbox,
-            mask_logits=nothing,
-            soft_masks=nothing,
-            embeddings=np.zeros((0, self.weights.description.model.embedding_dim), np.float32),
-            mask_quality=np.zeros(0, np.float32),
-            overlap=np.zeros((0, 0), np.float32),
-            degraded=True,
+        dim = self.weights.description.model.embedding_dim
+        output = EngineOutput(
+            mask_logits=np.full((1, 1, *letterbox.valid.shape), np.nan, np.float32),
+            embeddings=np.full((1, 1, dim), np.nan, np.float32),
         )
+        return NetworkAnswer(letterbox, output)
 
 
 def load_model(parameters: NodeParameters, progress: Callable[[str], None]) -> LoadedModel:
@@ -76,7 +74,7 @@ def load_model(parameters: NodeParameters, progress: Callable[[str], None]) -> L
         input_size=parameters.network_size,
         progress=progress,
     )
-    model = LoadedModel(weights, engine, load_text_encoder(weights.description.text_encoder))
+    model = LoadedModel(weights, SharedEngine(engine), load_text_encoder(weights.description.text_encoder))
     # The first runs allocate memory and are slower; the first camera image should not pay for that.
     grey = np.full((480, 640, 3), 128, np.uint8)
     for _ in range(2):

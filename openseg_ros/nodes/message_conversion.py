@@ -7,7 +7,7 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
-from sensor_msgs.msg import RegionOfInterest
+from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from openseg_ros.geometry.region_points import centroids
@@ -19,6 +19,7 @@ from openseg_ros.segmenter.segmentation import Regions, Segmentation
 from openseg_ros.text.vocabulary import Query
 
 NO_POSITION = float("nan")
+ID_ENCODINGS = {np.dtype(np.uint8): "mono8", np.dtype(np.uint16): "16UC1"}
 
 
 def queries_from_message(message: QueryArray) -> tuple[Query, ...]:
@@ -106,10 +107,20 @@ def region_array_message(
     if embeddings != "off":
         vectors = np.concatenate([part.embeddings for part in regions]).astype(np.float32, copy=False)
         message.embedding_dim = vectors.shape[1]
-        flat = array.array("f")  # rclpy takes it as it is; a list would be checked number by number
-        flat.frombytes(vectors.tobytes())
-        message.embeddings = flat
+        message.embeddings = flat_vectors(vectors)
     return message
+
+
+def flat_vectors(vectors: np.ndarray) -> array.array[float]:
+    """(N, D) float32 row by row, in the one type that rclpy takes as it is; a list is checked number by number."""
+    flat = array.array("f")
+    flat.frombytes(vectors.tobytes())
+    return flat
+
+
+def ids_image(pixels: np.ndarray, header: Header) -> Image:
+    """An image of (H, W) uint8 or uint16 ids."""
+    return encode_image(pixels, ID_ENCODINGS[pixels.dtype], header)
 
 
 def _region_messages(regions: Regions, middles: np.ndarray) -> list[Region]:

@@ -16,14 +16,12 @@ from std_msgs.msg import Header
 
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
-from openseg_ros.nodes.message_conversion import region_array_message
+from openseg_ros.nodes.message_conversion import ID_ENCODINGS, ids_image, region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.point_clouds import PointClouds
 from openseg_ros.nodes.qos import overlay_qos, overridable, points_qos, result_qos
 from openseg_ros.segmenter.overlay import draw_overlay
 from openseg_ros.segmenter.segmentation import Segmentation
-
-_ID_ENCODINGS = {np.dtype(np.uint8): "mono8", np.dtype(np.uint16): "16UC1"}
 
 
 class ResultPublisher:
@@ -110,14 +108,14 @@ class ResultPublisher:
             )
             self._regions.publish(message)
         if _is_subscribed(self._mask):
-            self._mask.publish(_ids(segmentation.mask, header))
+            self._mask.publish(ids_image(segmentation.mask, header))
         if _is_subscribed(self._instances):
-            self._instances.publish(_ids(segmentation.instances, header))
+            self._instances.publish(ids_image(segmentation.instances, header))
         if _is_subscribed(self._confidence):
             self._confidence.publish(encode_image(segmentation.confidence, "mono8", header))
         if _is_subscribed(self._mask_png):
             mask = segmentation.mask
-            self._mask_png.publish(encode_png(mask, _ID_ENCODINGS[mask.dtype], header))
+            self._mask_png.publish(encode_png(mask, ID_ENCODINGS[mask.dtype], header))
 
         if any(map(_is_subscribed, self._clouds)):
             self._publish_clouds(PointClouds(segmentation, rgb, points), header)
@@ -149,7 +147,3 @@ class ResultPublisher:
 
 def _is_subscribed(publisher: LifecyclePublisher) -> bool:
     return publisher.get_subscription_count() > 0
-
-
-def _ids(pixels: np.ndarray, header: Header) -> Image:
-    return encode_image(pixels, _ID_ENCODINGS[pixels.dtype], header)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from openseg_ros.runtime.engine import Engine
+from openseg_ros.runtime.engine import Engine, EngineOutput
 from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import ImageError, Letterbox
 from openseg_ros.segmenter.proposals import Proposals, select_proposals
@@ -13,7 +15,15 @@ from openseg_ros.segmenter.segmentation import Segmentation
 from openseg_ros.segmenter.settings import SegmenterSettings
 from openseg_ros.text.vocabulary import Vocabulary
 
-__all__ = ["ImageError", "Segmenter", "SegmenterSettings"]
+__all__ = ["ImageError", "NetworkAnswer", "Segmenter", "SegmenterSettings"]
+
+
+@dataclass(frozen=True)
+class NetworkAnswer:
+    """All that the network says of one image; settings and words come after it."""
+
+    letterbox: Letterbox
+    output: EngineOutput  # a batch of 1
 
 
 class Segmenter:
@@ -26,7 +36,11 @@ class Segmenter:
         self._settings = settings
 
     def propose(self, image: np.ndarray) -> Proposals:
-        """Run the network on an image; everything that costs time per image happens here.
+        """Run the network on an image and choose its useful regions; see `run` and `choose`."""
+        return self.choose(self.run(image))
+
+    def run(self, image: np.ndarray) -> NetworkAnswer:
+        """Run the network on an image; nearly everything that costs time per image happens here.
 
         Args:
             image: (H, W, 3) uint8 RGB, any size.
@@ -38,8 +52,11 @@ class Segmenter:
         if image.ndim != 3:
             raise ImageError(f"expected (H, W, 3) uint8, not an array of shape {image.shape}")
         letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
-        output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
-        return select_proposals(output, letterbox, self._settings)
+        return NetworkAnswer(letterbox, self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None]))
+
+    def choose(self, answer: NetworkAnswer) -> Proposals:
+        """The useful regions of an answer, which may come from another segmenter of the same weights."""
+        return select_proposals(answer.output, answer.letterbox, self._settings)
 
     def segment(self, proposals: Proposals, vocabulary: Vocabulary, points: np.ndarray | None = None) -> Segmentation:
         """Score regions against a vocabulary; the network does not run, masks are made when somebody reads them.

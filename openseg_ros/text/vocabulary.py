@@ -141,6 +141,32 @@ def _references(query: Query) -> list[Query]:
     return direct + [deeper for reference in direct for deeper in _references(reference)]
 
 
+def encode_phrases(phrases: Sequence[str], encoder: TextEncoder) -> np.ndarray:
+    """The vectors of phrases, for those who compare them themselves.
+
+    Returns:
+        (P, D) float32, unit length, in the order of `phrases`.
+
+    Raises:
+        QueryError: no phrase, more than 1000, or some that cannot be used; all of those are named.
+    """
+    if not 0 < len(phrases) <= MAX_QUERIES:
+        raise QueryError(f"{len(phrases)} phrases; 1 to {MAX_QUERIES} are possible")
+    tidy = [_tidy(phrase) for phrase in phrases]
+    faults = [
+        f"phrase {number}, {_shown(phrase)}: {fault}"
+        for number, phrase in enumerate(tidy, start=1)
+        if (fault := _fault(phrase)) is not None
+    ]
+    if faults:
+        raise QueryError("; ".join(faults))
+    vectors = np.asarray(encoder.encode(tidy), np.float32)
+    without = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if without.size:
+        raise QueryError("the text encoder gives no vector for " + ", ".join(_shown(tidy[row]) for row in without))
+    return vectors
+
+
 def _clean(query: Query, rejected: list[str]) -> Query | None:
     """`query` with tidy names, or None; what is wrong is added to `rejected`."""
     text = _tidy(query.text)

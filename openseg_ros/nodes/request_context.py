@@ -1,0 +1,88 @@
+"""What answering a request takes: the model, the newest image, the parameters of this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from openseg_ros.msg import RegionArray
+from openseg_ros.nodes.depth_input import DepthInput
+from openseg_ros.nodes.loaded_model import LoadedModel
+from openseg_ros.nodes.message_conversion import region_array_message
+from openseg_ros.nodes.parameters import NodeParameters
+from openseg_ros.nodes.query_worker import QueryWorker
+from openseg_ros.nodes.request_thread import RequestError
+from openseg_ros.segmenter.proposals import Proposals
+from openseg_ros.segmenter.segmentation import Segmentation
+from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
+
+# vocabulary_version of answers with a request's own queries: the node's versions count up from 0 and never get here.
+OWN_QUERIES_VERSION = 2**32 - 1
+
+
+@dataclass
+class NewestImage:
+    """The newest image; each attribute is replaced as a whole, so that any thread may read it."""
+
+    received: Image | CompressedImage | None = None
+    processed: tuple[Header, Proposals] | None = None
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """Everything that requests share, from configure to cleanup. Its methods may be called from any thread."""
+
+    model: LoadedModel
+    queries: QueryWorker
+    depth: DepthInput
+    newest: NewestImage
+    parameters: Callable[[], NodeParameters]
+    is_active: Callable[[], bool]
+
+    def require_active(self) -> None:
+        """Refuse a request that needs images while there can be none.
+
+        Raises:
+            RequestError: the node is not active.
+        """
+        if not self.is_active():
+            raise RequestError("the node is not active: activate it first")
+
+    def own_vocabulary(self, queries: Sequence[Query]) -> Vocabulary:
+        """A vocabulary of `queries` and the parameter background_queries, for one request only.
+
+        Raises:
+            RequestError: nothing is looked for.
+            QueryError: not one of the queries can be used.
+        """
+        background = [Query(phrase, background=True) for phrase in self.parameters().background_queries]
+        vocabulary = build_vocabulary((*queries, *background), self.model.encoder, OWN_QUERIES_VERSION)
+        if vocabulary.target is None:
+            raise RequestError("nothing is looked for: at least one query that is not background is needed")
+        return vocabulary
+
+    def points(self, header: Header, size: tuple[int, int]) -> np.ndarray | None:
+        """The points of the camera's image with `header` and `size` (H, W), if its depth is still kept.
+
+        Returns:
+            (H, W, 3) float32 metres; None without depth.
+        """
+        parameters = self.parameters()
+        if not parameters.use_3d:
+            return None
+        return self.depth.points(header, size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
+
+    def region_array(self, segmentation: Segmentation, header: Header, points: np.ndarray | None) -> RegionArray:
+        """The regions with their vectors, and with positions where there are `points`."""
+        return region_array_message(
+            segmentation,
+            header,
+            embedding_space=self.model.weights.embedding_space,
+            embeddings="matched",
+            masks=self.parameters().publish_region_masks,
+            points=points,
+        )

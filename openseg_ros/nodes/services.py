@@ -1,0 +1,163 @@
+"""The services of a configured node.
+
+Those that compute do it in the thread of requests; here, in the executor's thread, they only wait for it as
+coroutines, so that images keep coming in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage
+from std_srvs.srv import SetBool
+
+from openseg_ros.nodes.image_codec import ImageError, decode_compressed, decode_image
+from openseg_ros.nodes.message_conversion import flat_vectors, ids_image, queries_from_message
+from openseg_ros.nodes.query_worker import QueryReport, QueryStatus
+from openseg_ros.nodes.request_context import OWN_QUERIES_VERSION, RequestContext
+from openseg_ros.nodes.request_thread import RequestError, RequestThread, settle
+from openseg_ros.runtime.engine import EngineError
+from openseg_ros.srv import EncodeText, FindRegions, SegmentImage, SetQuery
+from openseg_ros.text.vocabulary import Query, QueryError, build_vocabulary, encode_phrases
+
+OTHER, UNLABELLED = "other", "unlabelled"  # names of the mask's values that no query has
+
+
+class Services:
+    """Advertises the services and answers them. Every refusal says why, and changes nothing."""
+
+    def __init__(
+        self,
+        node: Node,
+        context: RequestContext,
+        thread: RequestThread,
+        *,
+        pause: Callable[[bool], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Advertise.
+
+        Args:
+            node: has the services.
+            context: what answers are made from.
+            thread: where they are made.
+            pause: makes the node leave images alone, or not any more.
+            failed: told what must not happen, a fault of ours.
+        """
+        self._node = node
+        self._context = context
+        self._thread = thread
+        self._pause = pause
+        self._failed = failed
+        # Groups of their own: while one request waits, images and other requests must still come in.
+        words, images = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
+        self._services = [
+            node.create_service(SetQuery, "~/set_query", self._on_set_query, callback_group=words),
+            *(
+                node.create_service(service_type, name, partial(self._answer, work), callback_group=images)
+                for service_type, name, work in (
+                    (EncodeText, "~/encode_text", self._encode_text),
+                    (FindRegions, "~/find_regions", self._find_regions),
+                    (SegmentImage, "~/segment_image", self._segment_image),
+                )
+            ),
+            node.create_service(SetBool, "~/set_enabled", self._on_set_enabled),
+        ]
+
+    def destroy(self) -> None:
+        """Remove the services from the ROS graph."""
+        for service in self._services:
+            self._node.destroy_service(service)
+
+    # ------------------------------------------------------------------------- in the executor's thread
+
+    async def _on_set_query(self, request: SetQuery.Request, response: SetQuery.Response) -> SetQuery.Response:
+        answer = Future()
+        queries = queries_from_message(request.queries)
+        self._context.queries.ask(
+            queries, replace=request.queries.replace, answered=partial(settle, self._node, answer)
+        )
+        report: QueryReport = await answer
+        response.success = report.status is not QueryStatus.REJECTED
+        response.message = report.message
+        response.version = report.vocabulary.version
+        response.parsed_phrases = list(report.parsed_phrases)
+        response.rejected = list(report.rejected)
+        return response
+
+    def _on_set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if not self._context.is_active():
+            response.message = "the node is not active: it processes no images now, and all once it is activated"
+            return response
+        self._pause(not request.data)
+        response.success = True
+        response.message = "images are processed" if request.data else "images are left alone until they are enabled"
+        return response
+
+    async def _answer(self, work: Callable[[Any, Any], None], request: Any, response: Any) -> Any:
+        """`response` filled by `work(request, response)`, or the reason why not."""
+        try:
+            await self._thread.run(work, request, response)
+        except (RequestError, QueryError, ImageError, EngineError) as error:
+            return type(response)(success=False, message=str(error))
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            self._failed(f"a request failed: {message}")
+            return type(response)(success=False, message=message)
+        response.success = True
+        return response
+
+    # ------------------------------------------------------------------------- in the thread of requests
+
+    def _encode_text(self, request: EncodeText.Request, response: EncodeText.Response) -> None:
+        vectors = encode_phrases(request.texts, self._context.model.encoder)
+        response.embedding_space = self._context.model.weights.embedding_space
+        response.dim = vectors.shape[1]
+        response.embeddings = flat_vectors(vectors)
+
+    def _find_regions(self, request: FindRegions.Request, response: FindRegions.Response) -> None:
+        """Without background: a phrase is looked for, nothing is named, so nothing competes."""
+        context = self._context
+        context.require_active()
+        parameters, model = context.parameters(), context.model
+        vocabulary = build_vocabulary([Query(request.text)], model.encoder, OWN_QUERIES_VERSION)
+        processed = context.newest.processed
+        if processed is None:
+            raise RequestError("no image was processed yet; images are processed while an output has a subscriber")
+        header, proposals = processed
+        segmentation = model.segmenter(parameters).segment(proposals, vocabulary)
+        status = segmentation.status
+        if request.top_k:  # the best ones whatever their scores
+            best = replace(parameters, score_threshold=0.0, max_regions=request.top_k)
+            segmentation = model.segmenter(best).segment(proposals, vocabulary)
+        points = context.points(header, (segmentation.height, segmentation.width))
+        response.regions = context.region_array(segmentation, header, points)
+        response.regions.status = int(status)
+
+    def _segment_image(self, request: SegmentImage.Request, response: SegmentImage.Response) -> None:
+        context = self._context
+        context.require_active()
+        message = context.newest.received if request.use_latest else request.image
+        if message is None:
+            raise RequestError("no image was received yet")
+        rgb = decode_compressed(message) if isinstance(message, CompressedImage) else decode_image(message)
+        vocabulary = context.queries.vocabulary
+        if request.queries.queries:
+            vocabulary = context.own_vocabulary(queries_from_message(request.queries))
+            response.message = "; ".join(vocabulary.rejected)
+        segmenter = context.model.segmenter(context.parameters())
+        # Depth belongs to the camera's own images.
+        points = context.points(message.header, rgb.shape[:2]) if request.use_latest else None
+        segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, points)
+        response.regions = context.region_array(segmentation, message.header, points)
+        response.mask = ids_image(segmentation.mask, message.header)
+        response.instances = ids_image(segmentation.instances, message.header)
+        response.class_ids = np.array([*range(vocabulary.num_labels + 1), vocabulary.unlabelled], np.uint16)
+        response.class_names = [OTHER, *vocabulary.phrases, UNLABELLED]

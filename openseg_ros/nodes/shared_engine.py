@@ -1,0 +1,29 @@
+"""One engine for the threads that need it: images of the camera, and requests with images of their own."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from openseg_ros.runtime.engine import Engine, EngineOutput
+
+
+class SharedEngine:
+    """An `Engine` that several threads may use: one run at a time, and all of them counted."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Share `engine`, which nobody else may use from now on."""
+        self._engine = engine
+        self._lock = threading.Lock()
+        self.runs = 0
+        self.name = engine.name
+        self.input_size = engine.input_size
+        self.stride = engine.stride
+        self.fallback = engine.fallback
+
+    def infer(self, images: np.ndarray, valid: np.ndarray) -> EngineOutput:
+        """Run the network; see `Engine.infer`."""
+        with self._lock:
+            self.runs += 1
+            return self._engine.infer(images, valid)
