@@ -28,12 +28,25 @@ class Pinhole:
             (H, W, 3) float32 metres, NaN where nothing was measured.
         """
         z = np.where((depth > 0) & np.isfinite(depth), depth, np.float32(np.nan))
+        return self.at_depth(z, 0, 0)
+
+    def at_depth(self, z: np.ndarray, left: int, top: int) -> np.ndarray:
+        """Points of a part of the image, `z` (h, w) float32 metres, whose first pixel is (left, top): (h, w, 3)."""
+        height, width = z.shape
         right, down = _slopes(self)
-        points = np.empty((*self.size, 3), np.float32)
-        np.multiply(z, right, out=points[..., 0])
-        np.multiply(z, down, out=points[..., 1])
+        points = np.empty((height, width, 3), np.float32)
+        np.multiply(z, right[left : left + width], out=points[..., 0])
+        np.multiply(z, down[top : top + height], out=points[..., 1])
         points[..., 2] = z
         return points
+
+
+@dataclass(frozen=True)
+class ImagePoints:
+    """What one depth image measured, pixel by pixel, in the optical frame of the camera that saw it."""
+
+    camera: Pinhole
+    xyz: np.ndarray  # (H, W, 3) float32 metres, NaN where nothing was measured
 
 
 @lru_cache(maxsize=8)

@@ -32,6 +32,28 @@ def without_edge(mask: np.ndarray, edge: int) -> np.ndarray:
     return inner if np.count_nonzero(inner) >= LEAST_INTERIOR else mask > 0
 
 
+def crop_with_margin(
+    box: Sequence[int], mask: np.ndarray, margin: int, size: tuple[int, int]
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The part of an image around a region, and the region's mask in it.
+
+    Args:
+        box: x y width height, pixels.
+        mask: (height, width) uint8, not 0 inside.
+        margin: pixels to add on every side, where the image goes on there.
+        size: (height, width) of the image.
+
+    Returns:
+        Rows and columns of the part; (h, w) uint8, the mask with the margin, which is 0.
+    """
+    x, y, width, height = box
+    top, left = max(y - margin, 0), max(x - margin, 0)
+    bottom, right = min(y + height + margin, size[0]), min(x + width + margin, size[1])
+    sides = (y - top, bottom - y - height, x - left, right - x - width)
+    padded: np.ndarray = cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT, value=0)
+    return np.s_[top:bottom, left:right], padded
+
+
 def centroids(points: np.ndarray, boxes: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
     """Mean position of the measured points of each region, without those at its edge.
 
@@ -43,15 +65,11 @@ def centroids(points: np.ndarray, boxes: np.ndarray, masks: Sequence[np.ndarray]
     Returns:
         (R, 3) float64 metres; NaN for a region without a measured point.
     """
-    height, width = points.shape[:2]
-    edge = edge_width(width)
+    edge = edge_width(points.shape[1])
     middles = np.full((len(masks), 3), np.nan)
-    for row, ((x, y, box_width, box_height), mask) in enumerate(zip(boxes.tolist(), masks, strict=True)):
-        top, left = max(y - edge, 0), max(x - edge, 0)
-        bottom, right = min(y + box_height + edge, height), min(x + box_width + edge, width)
-        sides = (y - top, bottom - y - box_height, x - left, right - x - box_width)
-        inside = without_edge(cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT, value=0), edge)
-        own = points[top:bottom, left:right][inside]
+    for row, (box, mask) in enumerate(zip(boxes.tolist(), masks, strict=True)):
+        window, padded = crop_with_margin(box, mask, edge, points.shape[:2])
+        own = points[window][without_edge(padded, edge)]
         measured = own[~np.isnan(own[:, 2])]
         if len(measured):
             middles[row] = measured.mean(0, dtype=np.float64)

@@ -12,12 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.pinhole import Pinhole
+from openseg_ros.geometry.pinhole import ImagePoints, Pinhole
 from openseg_ros.nodes.image_codec import ImageError, decode_depth
 
 KEPT = 16  # depth images: half a second of a 30 Hz camera, longer than an image waits for the network
@@ -58,7 +57,7 @@ class DepthInput:
         with self._changed:
             self._info = message
 
-    def points(self, header: Header, size: tuple[int, int], *, slop_s: float, scale: float) -> np.ndarray | None:
+    def points(self, header: Header, size: tuple[int, int], *, slop_s: float, scale: float) -> ImagePoints | None:
         """The points of the image with `header`.
 
         Where depth images do come, waits for this one's, at most `slop_s`.
@@ -70,8 +69,7 @@ class DepthInput:
             scale: metres per unit of 16UC1.
 
         Returns:
-            (H, W, 3) float32 metres in the camera's optical frame, NaN where nothing was measured; None without depth
-            of this time or without intrinsics.
+            The points in the camera's optical frame; None without depth of this time or without intrinsics.
         """
         data = self._nearest(header.stamp.sec * 10**9 + header.stamp.nanosec, slop_s)
         if data is None:
@@ -91,7 +89,7 @@ class DepthInput:
                 "use depth that is registered to the image (depth_image_proc)",
             )
             return None
-        return camera.points(depth)
+        return ImagePoints(camera, camera.points(depth))
 
     def _nearest(self, stamp: int, slop_s: float) -> bytes | None:
         """The depth image whose stamp is nearest to `stamp` (nanoseconds), not farther than `slop_s`."""

@@ -10,6 +10,7 @@ from geometry_msgs.msg import Point
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
+from openseg_ros.geometry.pinhole import ImagePoints
 from openseg_ros.geometry.region_points import centroids
 from openseg_ros.msg import Query as QueryMessage
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
@@ -66,7 +67,7 @@ def region_array_message(
     embedding_space: str,
     embeddings: str,
     masks: bool,
-    points: np.ndarray | None = None,
+    points: ImagePoints | None = None,
 ) -> RegionArray:
     """The regions of one image.
 
@@ -76,7 +77,7 @@ def region_array_message(
         embedding_space: name of the space of the embeddings.
         embeddings: the parameter publish_embeddings: "off", "matched" or "all".
         masks: the parameter publish_region_masks.
-        points: (H, W, 3) metres, the image's points in the frame of `header`; None without depth.
+        points: of the image, in the frame of `header`; None without depth.
     """
     regions = [segmentation.regions]
     if embeddings == "all":
@@ -89,7 +90,7 @@ def region_array_message(
     if points is None:
         middles = np.full((sum(map(len, regions)), 3), NO_POSITION)
     else:
-        middles = centroids(points, np.concatenate([part.roi for part in regions]), crops)
+        middles = centroids(points.xyz, np.concatenate([part.roi for part in regions]), crops)
     target = segmentation.vocabulary.target
     message = RegionArray(
         header=header,
