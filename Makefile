@@ -21,7 +21,7 @@ REQUIREMENTS := $(VENV)/.stamp-requirements
 INSTALLED := $(VENV)/.stamp-openseg_ros
 
 REQUIREMENT_FILES := $(wildcard requirements/*.txt)
-PACKAGED_FOLDERS := $(wildcard openseg_ros msg srv action launch config models)
+PACKAGED_FOLDERS := $(wildcard openseg_ros msg srv action cmake launch config models)
 PACKAGED := $(shell find $(PACKAGED_FOLDERS) -type f -not -path '*/__pycache__/*' | sort) \
   scripts/openseg scripts/openseg_node CMakeLists.txt package.xml setup.py pyproject.toml
 # Rewritten only when a file comes or goes: a deleted file has no date that Make could compare.

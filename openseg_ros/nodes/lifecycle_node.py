@@ -38,8 +38,9 @@ from openseg_ros.nodes.qos import camera_qos, overridable, query_qos, state_qos
 from openseg_ros.nodes.query_worker import QueryReport, QueryStatus, QueryWorker
 from openseg_ros.nodes.request_context import NewestImage, RequestContext
 from openseg_ros.nodes.request_thread import RequestThread
-from openseg_ros.nodes.result_publisher import ResultPublisher
+from openseg_ros.nodes.result_publisher import HAS_VISION_MSGS, ResultPublisher
 from openseg_ros.nodes.services import Services
+from openseg_ros.nodes.target_frame import OutputFrame, TargetFrame, TransformError
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.segmenter import Segmenter
 from openseg_ros.segmenter.tracker import Tracker
@@ -81,6 +82,7 @@ class OpensegNode(LifecycleNode):
         self._request_thread: RequestThread | None = None
         self._node_services: Services | None = None
         self._find_object: FindObjectAction | None = None
+        self._target_frame: TargetFrame | None = None
         # From activate to deactivate:
         self._subscriptions_while_active: list[Subscription] = []
         self.add_post_set_parameters_callback(self._parameters_changed)
@@ -117,6 +119,11 @@ class OpensegNode(LifecycleNode):
         self._model = model = load_model(parameters, self._begin)
         self._segmenter = model.segmenter(parameters)
         self._results = ResultPublisher(self, model.weights.embedding_space, self._incompatible_qos)
+        if not HAS_VISION_MSGS:
+            missing = "vision_msgs is not installed: no ~/label_info, ~/detections and ~/detections_3d"
+            self.get_logger().info(missing, once=True)
+        if parameters.target_frame:
+            self._target_frame = TargetFrame(self, parameters.target_frame)
         self._query_state = self.create_publisher(
             QueryState, "~/query_state", state_qos(), qos_overriding_options=overridable()
         )
@@ -223,6 +230,9 @@ class OpensegNode(LifecycleNode):
             self._results.destroy()
         if self._query_state is not None:
             self.destroy_publisher(self._query_state)
+        if self._target_frame is not None:
+            self._target_frame.destroy()
+            self._target_frame = None
         self._request_thread = self._node_services = self._find_object = None
         self._queries = self._results = self._query_state = self._model = None
         self.__dict__.pop("_segmenter", None)
@@ -272,22 +282,34 @@ class OpensegNode(LifecycleNode):
                 memory_s=parameters.track_memory_s,
             )
         self._newest.processed = (header, proposals)
-        points = None
+        points, output_frame = None, None
         needs_points = self._results.needs_points() or any(query.relations for query in vocabulary.queries)
         if parameters.use_3d and needs_points:
             points = self._depth.points(
                 header, rgb.shape[:2], slop_s=parameters.sync_slop_s, scale=parameters.depth_scale
             )
-        segmentation = segmenter.segment(proposals, vocabulary, points)
+            if self._results.needs_frame():
+                output_frame = self._output_frame(header, parameters.transform_timeout_s)
+        segmentation = segmenter.segment(proposals, vocabulary, None if points is None else points.xyz)
         target = segmentation.target_result
         self._target_note = "" if target is None else " ".join([target.status.name, target.reason]).strip()
-        self._results.publish_results(segmentation, rgb, points, header, parameters)
+        self._results.publish_results(segmentation, rgb, points, header, parameters, output_frame)
         self._statistics.image_processed(self._age(header))
         self._find_object.look_at(header, answer)
         self._results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
 
     def _pause(self, is_paused: bool) -> None:
         self._is_paused = is_paused
+
+    def _output_frame(self, header: Header, timeout_s: float) -> OutputFrame | None:
+        """The frame of clouds and boxes of the image with `header`; None where its pose is not known."""
+        if self._target_frame is None:
+            return OutputFrame(header)
+        try:
+            return self._target_frame.of(header, timeout_s)
+        except TransformError as error:
+            self._bad_input("no_transform", str(error))
+            return None
 
     def _processing_failed(self, error: Exception) -> None:
         if not self.context.ok():  # while the process ends, publishing fails and nobody needs to know
@@ -316,8 +338,9 @@ class OpensegNode(LifecycleNode):
         self._version = report.vocabulary.version
         if report.status is QueryStatus.REJECTED:
             self._bad_input("query_refused", f"query refused: {report.message} {'; '.join(report.rejected)}")
-        if self._query_state is not None and self.context.ok():
+        if self._query_state is not None and self._results is not None and self.context.ok():
             stamp = self.get_clock().now().to_msg()
+            self._results.describe_labels(report.vocabulary, Header(stamp=stamp), self._values.score_threshold)
             encoder = self._model.weights.description.text_encoder if self._model is not None else ""
             self._query_state.publish(query_state_message(report, stamp, encoder))
 

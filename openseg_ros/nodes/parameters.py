@@ -8,6 +8,7 @@ setting a valid value clears it.
 from __future__ import annotations
 
 import enum
+import importlib.util
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -234,6 +235,20 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         limits=(0.0, 1.0),
     ),
     ParameterSpecification(
+        "target_frame",
+        "",
+        "Frame of clouds and detections_3d at the image's stamp, for example base_link; empty: the camera's own. Needs "
+        "tf2_ros. Boxes stand upright along its z axis, unless it is an optical frame.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "transform_timeout_s",
+        0.1,
+        "An image waits at most so long for the camera's pose in target_frame.",
+        Change.ANY_TIME,
+        limits=(0.0, 10.0),
+    ),
+    ParameterSpecification(
         "overlay_rate_hz",
         5.0,
         "Most pictures per second on ~/overlay and ~/overlay/compressed; 0: never.",
@@ -276,6 +291,8 @@ class NodeParameters:
     max_image_age_s: float
     depth_scale: float
     sync_slop_s: float
+    target_frame: str
+    transform_timeout_s: float
     overlay_rate_hz: float
     diagnostics_period_s: float
 
@@ -319,7 +336,8 @@ class ParameterTable:
         """The present values.
 
         Raises:
-            ValueError: values from start-up that were refused, or two values that contradict each other.
+            ValueError: values from start-up that were refused, or values that contradict each other or what is
+                installed.
         """
         if self.faults:
             raise ValueError("; ".join(self.faults.values()))
@@ -359,4 +377,8 @@ def _contradiction(values: dict[str, Any]) -> str | None:
     low, high = values["min_relative_area"], values["max_relative_area"]
     if low >= high:
         return f"min_relative_area ({low:g}) must be smaller than max_relative_area ({high:g})"
+    if values["target_frame"] and importlib.util.find_spec("tf2_ros") is None:
+        return (
+            f"target_frame '{values['target_frame']}' needs tf2_ros, which is not installed: install it, or leave it ''"
+        )
     return None

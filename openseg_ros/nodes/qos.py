@@ -33,6 +33,11 @@ def result_qos() -> QoSProfile:
     return _profile(2)
 
 
+def detections_qos() -> QoSProfile:
+    """Boxes out: small, so a slow subscriber may fall some images behind."""
+    return _profile(5)
+
+
 def overlay_qos() -> QoSProfile:
     """Pictures for people: a lost one costs nothing."""
     return _profile(1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -44,7 +49,7 @@ def points_qos() -> QoSProfile:
 
 
 def state_qos() -> QoSProfile:
-    """The latched state of the query: whoever comes later gets the last one."""
+    """Latched, what is looked for and how it is called: whoever comes later gets the last one."""
     return _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,18 +11,33 @@ import numpy as np
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from openseg_ros.geometry.pinhole import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
 from openseg_ros.nodes.message_conversion import ID_ENCODINGS, ids_image, region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.point_clouds import PointClouds
-from openseg_ros.nodes.qos import overlay_qos, overridable, points_qos, result_qos
+from openseg_ros.nodes.qos import detections_qos, overlay_qos, overridable, points_qos, result_qos, state_qos
+from openseg_ros.nodes.target_frame import OutputFrame
 from openseg_ros.segmenter.overlay import draw_overlay
 from openseg_ros.segmenter.segmentation import Segmentation
+from openseg_ros.text.vocabulary import Vocabulary
+
+# Both, because any folder of that name on the path is a package to Python.
+HAS_VISION_MSGS = all(map(importlib.util.find_spec, ("vision_msgs", "vision_msgs.msg")))
+if HAS_VISION_MSGS:
+    from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
+
+    from openseg_ros.nodes.detections import (
+        detection_2d_array_message,
+        detection_3d_array_message,
+        label_info_message,
+    )
 
 
 class ResultPublisher:
@@ -51,6 +67,16 @@ class ResultPublisher:
         self._overlay = publisher(Image, "~/overlay", overlay_qos())
         self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", overlay_qos())
         self._clouds = (self._target_points, self._scene_minus_target_points, self._points)
+        self._detections: LifecyclePublisher | None = None
+        self._detections_3d: LifecyclePublisher | None = None
+        self._label_info: Publisher | None = None
+        if HAS_VISION_MSGS:
+            self._detections = publisher(Detection2DArray, "~/detections", detections_qos())
+            self._detections_3d = publisher(Detection3DArray, "~/detections_3d", detections_qos())
+            self._label_info = node.create_publisher(  # not a lifecycle publisher: it is latched before activation
+                LabelInfo, "~/label_info", state_qos(), qos_overriding_options=overridable()
+            )
+        self._described_version: int | None = None
         self._results = (
             self._target_mask,
             self._regions,
@@ -58,6 +84,7 @@ class ResultPublisher:
             self._instances,
             self._confidence,
             self._mask_png,
+            *filter(None, (self._detections, self._detections_3d)),
             *self._clouds,
         )
 
@@ -65,6 +92,14 @@ class ResultPublisher:
         """Remove the publishers from the ROS graph."""
         for publisher in (*self._results, self._overlay, self._overlay_jpeg):
             self._node.destroy_lifecycle_publisher(publisher)
+        if self._label_info is not None:
+            self._node.destroy_publisher(self._label_info)
+
+    def describe_labels(self, vocabulary: Vocabulary, header: Header, threshold: float) -> None:
+        """Publish, once per vocabulary, what the numbers in masks mean; before an image is scored with it."""
+        if self._label_info is not None and vocabulary.version != self._described_version:
+            self._label_info.publish(label_info_message(vocabulary, header, threshold))
+            self._described_version = vocabulary.version
 
     def is_wanted(self, overlay_rate_hz: float) -> bool:
         """Whether anybody subscribes to an output that is due now."""
@@ -72,28 +107,34 @@ class ResultPublisher:
 
     def needs_identities(self) -> bool:
         """Whether anybody subscribes to an output with identities."""
-        return _is_subscribed(self._regions)
+        return any(map(_is_subscribed, (self._regions, self._detections, self._detections_3d)))
 
     def needs_points(self) -> bool:
         """Whether anybody subscribes to an output with positions."""
-        return any(map(_is_subscribed, (self._regions, *self._clouds)))
+        return _is_subscribed(self._regions) or self.needs_frame()
+
+    def needs_frame(self) -> bool:
+        """Whether anybody subscribes to an output that is given in the target frame."""
+        return any(map(_is_subscribed, (self._detections_3d, *self._clouds)))
 
     def publish_results(
         self,
         segmentation: Segmentation,
         rgb: np.ndarray,
-        points: np.ndarray | None,
+        points: ImagePoints | None,
         header: Header,
         parameters: NodeParameters,
+        frame: OutputFrame | None,
     ) -> None:
         """Publish what is subscribed to, all with `header`; first what an arm waits for, then what costs most.
 
         Args:
             segmentation: the answer for the image.
             rgb: the image, (H, W, 3) uint8.
-            points: its points, (H, W, 3) float32 metres; None without depth.
+            points: its points; None without depth.
             header: of the image.
             parameters: what to send.
+            frame: of clouds and boxes in space, which are empty without it.
         """
         if _is_subscribed(self._target_mask):
             self._target_mask.publish(encode_image(segmentation.target_mask, "mono8", header))
@@ -116,9 +157,17 @@ class ResultPublisher:
         if _is_subscribed(self._mask_png):
             mask = segmentation.mask
             self._mask_png.publish(encode_png(mask, ID_ENCODINGS[mask.dtype], header))
-
+        if self._detections is not None and _is_subscribed(self._detections):
+            self._detections.publish(detection_2d_array_message(segmentation, header))
+        if self._detections_3d is not None and _is_subscribed(self._detections_3d):
+            self._detections_3d.publish(
+                Detection3DArray(header=header if frame is None else frame.header)
+                if points is None or frame is None
+                else detection_3d_array_message(segmentation, points, frame)
+            )
         if any(map(_is_subscribed, self._clouds)):
-            self._publish_clouds(PointClouds(segmentation, rgb, points), header)
+            xyz = None if points is None or frame is None else frame.xyz(points)
+            self._publish_clouds(PointClouds(segmentation, rgb, xyz), header if frame is None else frame.header)
 
     def _publish_clouds(self, clouds: PointClouds, header: Header) -> None:
         if _is_subscribed(self._target_points):
@@ -145,5 +194,5 @@ class ResultPublisher:
         return _is_subscribed(self._overlay) or _is_subscribed(self._overlay_jpeg)
 
 
-def _is_subscribed(publisher: LifecyclePublisher) -> bool:
-    return publisher.get_subscription_count() > 0
+def _is_subscribed(publisher: LifecyclePublisher | None) -> bool:
+    return publisher is not None and publisher.get_subscription_count() > 0

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,9 @@ class NodeProcess:
 class NodeStarter:
     """Starts nodes in a ROS domain; `stop` ends those that still run."""
 
-    def __init__(self, domain: int, log_folder: Path) -> None:
-        self._environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
+    def __init__(self, domain: int, log_folder: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`environment` is added to that of the test."""
+        self._environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1", **environment}
         self._log_folder = log_folder
         self._started: list[NodeProcess] = []
 
