@@ -1,0 +1,92 @@
+"""What depth costs at 640x480: points, positions, boxes and clouds of one image, beside the network's run.
+
+python -m benchmark.positions --weights tabletop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import skimage.data
+import typer
+from std_msgs.msg import Header
+
+from benchmark.timing import measure, report
+from openseg_ros.geometry.oriented_box import oriented_boxes
+from openseg_ros.geometry.pinhole import ImagePoints, Pinhole
+from openseg_ros.geometry.region_points import centroids
+from openseg_ros.nodes.point_clouds import PointClouds
+from openseg_ros.runtime.engine import EngineError, create_engine
+from openseg_ros.runtime.weights import WeightsError, load_weights
+from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.text.text_encoder import TextEncoderError, load_text_encoder
+from openseg_ros.text.vocabulary import Query, build_vocabulary
+
+SIZE = (480, 640)
+PHRASES = ("cup", "plate", "spoon", "table", "bowl", "napkin")
+UP = np.array([0.0, -0.8, -0.6])  # a camera that looks down at a table
+
+
+def table_depth(random: np.random.Generator) -> np.ndarray:
+    """(H, W) float32 metres: a table seen at an angle, with noise and a tenth of holes."""
+    rows = np.linspace(1.1, 0.6, SIZE[0], dtype=np.float32)[:, None]
+    depth = rows + random.normal(0.0, 0.002, SIZE).astype(np.float32)
+    depth[random.random(SIZE) < 0.1] = 0.0
+    return depth
+
+
+def main(
+    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of every step.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Compare the network's run with every step from depth to messages, for the regions of a real photo."""
+    try:
+        model = load_weights(weights)
+        encoder = load_text_encoder(model.description.text_encoder)
+        engine = create_engine(model)
+    except (WeightsError, EngineError, TextEncoderError) as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        raise typer.Exit(2) from error
+    image = cv2.resize(skimage.data.coffee(), SIZE[::-1], interpolation=cv2.INTER_AREA)
+    segmenter = Segmenter(
+        engine=engine, calibration=model.description.calibration, settings=SegmenterSettings(score_threshold=0.05)
+    )
+    vocabulary = build_vocabulary([Query(phrase) for phrase in PHRASES], encoder, 0)
+    segmentation = segmenter.segment(segmenter.propose(image), vocabulary)
+    roi, masks = segmentation.regions.roi, segmentation.region_masks()
+    _ = segmentation.instances, segmentation.mask, segmentation.target_mask  # made for other topics anyway
+    camera = Pinhole(SIZE, 525.0, 525.0, 319.5, 239.5)
+    depth = table_depth(np.random.default_rng(0))
+    points = ImagePoints(camera, camera.points(depth))
+    header = Header()
+
+    def everything() -> None:
+        own = ImagePoints(camera, camera.points(depth))
+        centroids(own.xyz, roi, masks)
+        oriented_boxes(own, roi, masks, UP)
+
+    rivals: dict[str, Callable[[], object]] = {
+        "network on one image": partial(segmenter.propose, image),
+        "points": partial(camera.points, depth),
+        "centroids": partial(centroids, points.xyz, roi, masks),
+        "boxes, up known": partial(oriented_boxes, points, roi, masks, UP),
+        "boxes, up unknown": partial(oriented_boxes, points, roi, masks, None),
+        "points, centroids and boxes": everything,
+        "whole cloud": lambda: PointClouds(segmentation, image, points.xyz).scene(header),
+    }
+    report(
+        f"{model.embedding_space} ({engine.name}), {len(masks)} regions, {sum(map(np.count_nonzero, masks))} pixels",
+        measure(rivals, rounds),
+        out,
+        {"rounds": rounds, "regions": len(masks)},
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
