@@ -20,7 +20,7 @@ from launch.actions import (
     RegisterEventHandler,
 )
 from launch.events import matches_action
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
@@ -121,7 +121,14 @@ ARGUMENTS = [
         default_value="",
         description="Folder of a new bag (mcap) of the image and all the node's topics. Empty: no recording.",
     ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=SWITCH,
+        description="Show overlay and point clouds in RViz, with the layout config/openseg.rviz.",
+    ),
 ]
+RVIZ_TOPICS = ("overlay", "target_points", "scene_minus_target_points")  # of the node, in config/openseg.rviz
 
 
 def profile_environment() -> dict[str, str]:
@@ -199,9 +206,19 @@ def start(context: LaunchContext) -> list[Action]:
     actions: list[Action] = [node]
     if argument["autostart"] == "true":
         actions += bring_up(node)
+    own = absolute_topic(argument["namespace"], argument["name"])
+    if argument["rviz"] == "true":
+        rviz = Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", os.path.join(SHARE, "config", "openseg.rviz")],
+            remappings=[(f"/openseg/{topic}", f"{own}/{topic}") for topic in RVIZ_TOPICS],
+            parameters=[{"use_sim_time": argument["use_sim_time"] == "true"}],
+            additional_env=environment,
+        )
+        actions.append(rviz)
     if argument["record"]:
         camera = absolute_topic(argument["namespace"], image)
-        own = absolute_topic(argument["namespace"], argument["name"])
         topics = f"^({re.escape(own)}/.*|{re.escape(camera)}(/compressed)?)$"
         command = ["ros2", "bag", "record", "--storage", "mcap", "--output", argument["record"]]
         recorder = [*command, "--regex", topics]
