@@ -54,9 +54,7 @@ def main(
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
     image = cv2.resize(skimage.data.coffee(), SIZE[::-1], interpolation=cv2.INTER_AREA)
-    segmenter = Segmenter(
-        engine=engine, calibration=model.description.calibration, settings=SegmenterSettings(score_threshold=0.05)
-    )
+    segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=SegmenterSettings())
     vocabulary = build_vocabulary([Query(phrase) for phrase in PHRASES], encoder, 0)
     segmentation = segmenter.segment(segmenter.propose(image), vocabulary)
     roi, masks = segmentation.regions.roi, segmentation.region_masks()
