@@ -18,9 +18,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from openseg_ros.msg import Query, QueryArray, RegionArray
-from openseg_ros.srv import SetQuery
+from openseg_ros.srv import FindRegions, SetQuery
 
 OVERLAY = "/openseg/overlay/compressed"
+STATUS = {name: getattr(RegionArray, name) for name in ("OK", "NOT_FOUND", "AMBIGUOUS")}
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,29 @@ def test_not_found_and_no_query_are_shown_as_such(view: str, peer: Peer, camera:
             camera.publish(peer.image(picture(), header_of_now(peer)))
             answer = await page.until("answer", lambda answer: answer["version"] == version + 1)
             assert answer["status"] == "NO_QUERY"
+
+    asyncio.run(check())
+
+
+def test_search_shows_what_find_regions_answers(view: str, peer: Peer, camera: Any, regions: Recorder) -> None:
+    async def check() -> None:
+        async with Reader(view) as page:
+            await watched(peer)
+            header = header_of_now(peer)
+            camera.publish(peer.image(picture(1), header))
+            await page.until("answer", lambda answer: answer["stamp"] == stamp_text(header))
+            status, found = await page.send("POST", "/find", {"text": "green apple", "top_k": 3})
+            assert status == 200, found
+            request = FindRegions.Request(text="green apple", top_k=3)
+            answer = await asyncio.to_thread(peer.call, FindRegions, "/openseg/find_regions", request)
+            message = answer.regions
+            assert found["stamp"] == stamp_text(header) == stamp_text(message.header)
+            assert STATUS[found["status"]] == message.status and len(found["regions"]) == 3
+            assert [row["score"] for row in found["regions"]] == [region.score for region in message.regions]
+            assert [row["area"] for row in found["regions"]] == [region.area for region in message.regions]
+            assert {row["phrase"] for row in found["regions"]} == {"green apple"}
+            status, refused = await page.send("POST", "/find", {"text": "x" * 201})
+            assert status == 409 and "200" in refused["error"], "the node's own reason"
 
     asyncio.run(check())
 
