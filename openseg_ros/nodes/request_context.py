@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from openseg_ros.geometry.pinhole import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.depth_input import DepthInput
 from openseg_ros.nodes.loaded_model import LoadedModel
@@ -65,18 +65,18 @@ class RequestContext:
             raise RequestError("nothing is looked for: at least one query that is not background is needed")
         return vocabulary
 
-    def points(self, header: Header, size: tuple[int, int]) -> np.ndarray | None:
+    def points(self, header: Header, size: tuple[int, int]) -> ImagePoints | None:
         """The points of the camera's image with `header` and `size` (H, W), if its depth is still kept.
 
         Returns:
-            (H, W, 3) float32 metres; None without depth.
+            Points in the camera's optical frame; None without depth.
         """
         parameters = self.parameters()
         if not parameters.use_3d:
             return None
         return self.depth.points(header, size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
 
-    def region_array(self, segmentation: Segmentation, header: Header, points: np.ndarray | None) -> RegionArray:
+    def region_array(self, segmentation: Segmentation, header: Header, points: ImagePoints | None) -> RegionArray:
         """The regions with their vectors, and with positions where there are `points`."""
         return region_array_message(
             segmentation,

@@ -155,7 +155,8 @@ class Services:
         segmenter = context.model.segmenter(context.parameters())
         # Depth belongs to the camera's own images.
         points = context.points(message.header, rgb.shape[:2]) if request.use_latest else None
-        segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, points)
+        xyz = None if points is None else points.xyz
+        segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, xyz)
         response.regions = context.region_array(segmentation, message.header, points)
         response.mask = ids_image(segmentation.mask, message.header)
         response.instances = ids_image(segmentation.instances, message.header)
