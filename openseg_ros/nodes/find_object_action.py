@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from rclpy.action.server import ActionServer, CancelResponse, ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -21,11 +22,15 @@ from rclpy.timer import Timer
 from std_msgs.msg import Header
 
 from openseg_ros.action import FindObject
+from openseg_ros.geometry.oriented_box import oriented_boxes
+from openseg_ros.geometry.pinhole import ImagePoints
+from openseg_ros.geometry.rigid_transform import quaternions
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.message_conversion import NO_POSITION, queries_from_message
 from openseg_ros.nodes.object_search import ObjectSearch, Outcome
 from openseg_ros.nodes.request_context import RequestContext
 from openseg_ros.nodes.request_thread import RequestError, RequestThread, settle
+from openseg_ros.segmenter.segmentation import Segmentation
 from openseg_ros.segmenter.segmenter import NetworkAnswer
 from openseg_ros.text.vocabulary import QueryError
 
@@ -208,6 +213,8 @@ class FindObjectAction:
             header, segmentation = search.last
             points = self._context.points(header, (segmentation.height, segmentation.width))
             result.regions = self._context.region_array(segmentation, header, points)
+            if points is not None and segmentation.target_region is not None:
+                result.box_center, result.box_size = _box(points, segmentation, segmentation.target_region - 1)
         return result
 
 
@@ -231,6 +238,18 @@ def _refusal(message: str) -> FindObject.Result:
     result = FindObject.Result(status=int(Outcome.REJECTED), message=message, **_no_box())
     result.regions.status = RegionArray.NOT_FOUND
     return result
+
+
+def _box(points: ImagePoints, segmentation: Segmentation, row: int) -> tuple[Pose, Vector3]:
+    """The oriented box of a region, in the camera's frame; NaN where none of its points was measured."""
+    mask = segmentation.region_masks()[row]
+    boxes = oriented_boxes(points, segmentation.regions.roi[[row]], [mask], up=None)
+    if not np.isfinite(boxes.size).all():
+        none = _no_box()
+        return none["box_center"], none["box_size"]
+    turn = Quaternion(**dict(zip("xyzw", quaternions(boxes.rotation)[0].tolist(), strict=True)))
+    centre = Point(**dict(zip("xyz", boxes.centre[0].tolist(), strict=True)))
+    return Pose(position=centre, orientation=turn), Vector3(**dict(zip("xyz", boxes.size[0].tolist(), strict=True)))
 
 
 def _no_box() -> dict[str, Pose | Vector3]:

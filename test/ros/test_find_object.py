@@ -16,11 +16,14 @@ import pytest
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rclpy.action import ActionClient
-from ros.ros_peer import BEST_EFFORT, NodeProcess, Peer, Recorder, ask, picture, wait_until
-from sensor_msgs.msg import Image
+from ros.depth_rig import metres
+from ros.ros_peer import BEST_EFFORT, RELIABLE, NodeProcess, Peer, Recorder, ask, picture, wait_until
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from openseg_ros.action import FindObject
+from openseg_ros.geometry.oriented_box import oriented_boxes
+from openseg_ros.geometry.pinhole import ImagePoints, Pinhole
 from openseg_ros.msg import Query, QueryArray, RegionArray
 from openseg_ros.runtime.engine import create_engine
 from openseg_ros.runtime.weights import load_weights
@@ -92,7 +95,9 @@ class Camera:
 
     peer: Peer
     publisher: Any
+    depth_publisher: Any
     rgb: np.ndarray | None = None
+    depth: np.ndarray | None = None  # (H, W) float32 metres
     headers: list[Header] = field(default_factory=list)
     is_closed: bool = False
 
@@ -101,13 +106,18 @@ class Camera:
             if self.rgb is not None:
                 message = self.peer.image(self.rgb)
                 self.headers.append(message.header)
+                if self.depth is not None:
+                    depth = metres(self.depth)
+                    depth.header = message.header
+                    self.depth_publisher.publish(depth)
                 self.publisher.publish(message)
             time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def open_camera(node: NodeProcess, peer: Peer) -> Iterator[Camera]:
-    camera = Camera(peer, peer.publisher(Image, "/image", BEST_EFFORT))
+    depth = peer.publisher(Image, "/depth_registered/image_rect", BEST_EFFORT)
+    camera = Camera(peer, peer.publisher(Image, "/image", BEST_EFFORT), depth)
     thread = threading.Thread(target=camera.run)
     thread.start()
     yield camera
@@ -119,7 +129,7 @@ def open_camera(node: NodeProcess, peer: Peer) -> Iterator[Camera]:
 def camera(open_camera: Camera) -> Iterator[Camera]:
     """The camera, dark before and after a test."""
     yield open_camera
-    open_camera.rgb = None
+    open_camera.rgb = open_camera.depth = None
 
 
 class Library:
@@ -181,6 +191,28 @@ def test_found_after_so_many_images_in_a_row(
     assert attempt.feedback[-1].best_score == pytest.approx(want.target_result.score, abs=1e-5)
     assert math.isnan(result.box_center.position.x) and math.isnan(result.box_size.x), "there is no depth"
     assert states.messages[announced - 1].version == before.version and len(states.messages) == announced
+
+
+def test_with_depth_the_result_has_the_target_s_box(start: Start, camera: Camera, peer: Peer, library: Library) -> None:
+    phrase, rgb = library.example(Status.OK)
+    height, width = rgb.shape[:2]
+    pinhole = Pinhole((height, width), 150.0, 150.0, width / 2, height / 2)
+    k = [150.0, 0.0, width / 2, 0.0, 150.0, height / 2, 0.0, 0.0, 1.0]
+    peer.publisher(CameraInfo, "/camera_info", RELIABLE).publish(CameraInfo(height=height, width=width, k=k))
+    camera.depth = np.tile(np.linspace(0.8, 1.2, width, dtype=np.float32), (height, 1))
+    camera.rgb = rgb
+    _, result = start(goal(phrase, stable_frames=4)).result()
+    assert result.status == Result.FOUND
+
+    want = library.look_for(phrase, rgb)
+    assert want.target_region is not None
+    row = want.target_region - 1
+    points = ImagePoints(pinhole, pinhole.points(camera.depth))
+    boxes = oriented_boxes(points, want.regions.roi[[row]], [want.region_masks()[row]], None)
+    position, size = result.box_center.position, result.box_size
+    np.testing.assert_allclose([position.x, position.y, position.z], boxes.centre[0], atol=1e-6)
+    np.testing.assert_allclose([size.x, size.y, size.z], boxes.size[0], atol=1e-6)
+    assert 0.7 < position.z < 1.3 and max(size.x, size.y) > 0.01
 
 
 def test_the_topics_keep_the_nodes_own_queries(
