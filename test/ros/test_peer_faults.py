@@ -13,6 +13,7 @@ Which test catches which fault:
 | images dropped for ever after the clock jumps back  | test_clock_and_transport: clock_jumps_back                  |
 | query changed under a frame in flight               | test_query_switch: no_answer_mixes_two_vocabularies         |
 | reliable subscription to a best-effort camera       | cameras_of_every_quality_of_service_are_heard               |
+| size of a rotated box by |R size|                   | test_oriented_box: an_upright_box_seen_from_above           |
 | engine file reused for other weights or code        | test_engine_cache: other_weights_and_other_code_have_...    |
 """
 
