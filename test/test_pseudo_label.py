@@ -320,6 +320,6 @@ def test_mistakes_end_with_one_line(teacher: str, folder: Path, tmp_path: Path) 
         return " ".join(result.output.split())
 
     assert "error: no model 'nowhere'" in run("--weights", "nowhere")
-    assert "unknown precision 'int8'; choose one of fp32, bf16" in run("--weights", teacher, "--precision", "int8")
+    assert "backend torch has no int8; use one of auto, fp32" in run("--weights", teacher, "--precision", "int8")
     assert "there is no image" in run("--weights", teacher, "--images", str(tmp_path))
     assert "greater than or equal to 1" in run("--weights", teacher, "--batch", "0")

@@ -28,6 +28,7 @@ from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoin
 from training.config import OptimizerConfig, TrainConfig, load_train_config
 from training.data.samples import Batch
 from training.optimizer import bound_temperature, build_optimizer, learning_rate
+from training.precision import mixed_precision
 from training.run import LoadedBatches, Run, open_run
 from training.run_log import RunLog
 from training.train import main, train
@@ -62,7 +63,8 @@ def small(configuration: Path, **changes: object) -> TrainConfig:
 
 
 def opened(config: TrainConfig, configuration: Path, cache: Path) -> Run:
-    accelerator = Accelerator()
+    # In the precision that `train` finds by itself: accelerate has one for the life of a process.
+    accelerator = Accelerator(mixed_precision=mixed_precision("auto", torch.device("cpu")))
     return open_run(config, configuration.parent, cache / "words", accelerator, cache / "no.safetensors")
 
 
