@@ -15,13 +15,11 @@ import skimage.data
 import torch
 import typer
 
+from benchmark.loaded_model import load_model
 from benchmark.timing import measure, report
 from openseg_ros.bags.region_index import RegionIndex
 from openseg_ros.bags.search import search
-from openseg_ros.runtime.engine import EngineError, create_engine
-from openseg_ros.runtime.weights import WeightsError, load_weights
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
-from openseg_ros.text.text_encoder import TextEncoderError, load_text_encoder
 from openseg_ros.text.vocabulary import Query, build_vocabulary
 
 RATE_HZ, REGIONS_PER_IMAGE = 10, 10
@@ -58,13 +56,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
     """Compare a search with what one image costs the network."""
-    try:
-        model = load_weights(weights)
-        encoder = load_text_encoder(model.description.text_encoder)
-        engine = create_engine(model)
-    except (WeightsError, EngineError, TextEncoderError) as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+    model, encoder, engine = load_model(weights)
     calibration = model.description.calibration
     segmenter = Segmenter(engine=engine, calibration=calibration, settings=SegmenterSettings())
     index = recording(minutes * 60, encoder.dim)

@@ -16,15 +16,13 @@ import skimage.data
 import typer
 from std_msgs.msg import Header
 
+from benchmark.loaded_model import load_model
 from benchmark.timing import measure, report
 from openseg_ros.geometry.oriented_box import oriented_boxes
 from openseg_ros.geometry.pinhole import ImagePoints, Pinhole
 from openseg_ros.geometry.region_points import centroids
 from openseg_ros.nodes.point_clouds import PointClouds
-from openseg_ros.runtime.engine import EngineError, create_engine
-from openseg_ros.runtime.weights import WeightsError, load_weights
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
-from openseg_ros.text.text_encoder import TextEncoderError, load_text_encoder
 from openseg_ros.text.vocabulary import Query, build_vocabulary
 
 SIZE = (480, 640)
@@ -46,13 +44,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
     """Compare the network's run with every step from depth to messages, for the regions of a real photo."""
-    try:
-        model = load_weights(weights)
-        encoder = load_text_encoder(model.description.text_encoder)
-        engine = create_engine(model)
-    except (WeightsError, EngineError, TextEncoderError) as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+    model, encoder, engine = load_model(weights)
     image = cv2.resize(skimage.data.coffee(), SIZE[::-1], interpolation=cv2.INTER_AREA)
     segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=SegmenterSettings())
     vocabulary = build_vocabulary([Query(phrase) for phrase in PHRASES], encoder, 0)

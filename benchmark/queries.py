@@ -14,12 +14,10 @@ import numpy as np
 import skimage.data
 import typer
 
+from benchmark.loaded_model import load_model
 from benchmark.timing import measure, report
-from openseg_ros.runtime.engine import EngineError, create_engine
-from openseg_ros.runtime.weights import WeightsError, load_weights
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
-from openseg_ros.text.text_encoder import TextEncoderError, load_text_encoder
 from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "brown", "orange", "purple", "gray")
@@ -39,13 +37,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
     """Compare the network's run with scoring words on its result."""
-    try:
-        model = load_weights(weights)
-        encoder = load_text_encoder(model.description.text_encoder)
-        engine = create_engine(model)
-    except (WeightsError, EngineError, TextEncoderError) as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+    model, encoder, engine = load_model(weights)
     phrases = [f"{place}{colour} {noun}" for place in PLACES for colour in COLOURS for noun in NOUNS]
     image = np.ascontiguousarray(skimage.data.coffee())
     segmenter = Segmenter(
