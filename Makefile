@@ -35,7 +35,8 @@ demo: setup
 	$(BIN)/python -m demo.run
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not rendering"
+	$(BIN)/python -m pytest -m rendering
 
 # Takes minutes and wants the machine for itself; figures and pictures go to benchmark/results.
 benchmark: setup

@@ -25,6 +25,11 @@ NOUNS = ("cup", "bowl", "plate", "spoon", "fork", "knife", "bottle", "can", "box
 PLACES = ("", "small ", "large ", "striped ", "wooden ", "metal ", "plastic ", "old ", "new ", "dirty ")
 
 
+def phrases() -> list[str]:
+    """1000 different phrases."""
+    return [f"{place}{colour} {noun}" for place in PLACES for colour in COLOURS for noun in NOUNS]
+
+
 def label(segmenter: Segmenter, proposals: Proposals, vocabulary: Vocabulary) -> tuple[object, object]:
     """Score `proposals` with `vocabulary` and make the reported regions and the label image."""
     segmentation = segmenter.segment(proposals, vocabulary)
@@ -38,7 +43,7 @@ def main(
 ) -> None:
     """Compare the network's run with scoring words on its result."""
     model, encoder, engine = load_model(weights)
-    phrases = [f"{place}{colour} {noun}" for place in PLACES for colour in COLOURS for noun in NOUNS]
+    texts = phrases()
     image = np.ascontiguousarray(skimage.data.coffee())
     segmenter = Segmenter(
         engine=engine, calibration=model.description.calibration, settings=SegmenterSettings(score_threshold=0.05)
@@ -46,9 +51,9 @@ def main(
     proposals = segmenter.propose(image)
     rivals: dict[str, Callable[[], object]] = {"network on one image": partial(segmenter.propose, image)}
     for count in (1, 10, 100, 1000):
-        vocabulary = build_vocabulary([Query(phrase) for phrase in phrases[:count]], encoder, count)
+        vocabulary = build_vocabulary([Query(phrase) for phrase in texts[:count]], encoder, count)
         rivals[f"masks for {count} phrases"] = partial(label, segmenter, proposals, vocabulary)
-    known = [Query(phrase) for phrase in phrases[:100]]
+    known = [Query(phrase) for phrase in texts[:100]]
     rivals["look up 100 known phrases"] = partial(build_vocabulary, known, encoder, 0)
     report(
         f"{model.embedding_space} ({engine.name}), coffee photo {image.shape[1]}x{image.shape[0]}",

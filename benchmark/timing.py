@@ -36,13 +36,16 @@ def report(title: str, seconds: Mapping[str, np.ndarray], out: Path | None, fact
         name: {
             "p50_ms": float(np.percentile(values, 50) * 1e3),
             "p95_ms": float(np.percentile(values, 95) * 1e3),
+            "p99_ms": float(np.percentile(values, 99) * 1e3),
             "ratio": float(np.median(values) / np.median(seconds[first])),
         }
         for name, values in seconds.items()
     }
-    table = Table("", "p50 ms", "p95 ms", f"ratio to {first}", title=title)
+    table = Table("", "p50 ms", "p95 ms", "p99 ms", f"ratio to {first}", title=title)
     for name, row in figures.items():
-        table.add_row(name, f"{row['p50_ms']:.2f}", f"{row['p95_ms']:.2f}", f"{row['ratio']:.3f}")
+        table.add_row(
+            name, f"{row['p50_ms']:.2f}", f"{row['p95_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['ratio']:.3f}"
+        )
     Console().print(table)
     if out:
         out.write_text(

@@ -24,9 +24,3 @@ def accelerate_starts_anew() -> Iterator[None]:
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that render come last: a process with OpenGL in it has crashed much later, in torch's part of the suite."""
-    rendering = ("test_geometry", "test_oriented_box", "test_tracker", "test_world")
-    items.sort(key=lambda item: item.path.stem in rendering)  # stable: all else stays in order

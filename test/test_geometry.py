@@ -11,6 +11,8 @@ from openseg_ros.geometry.region_points import centroids, edge_width, without_ed
 from training.world.scene import Scene, Sources
 from training.world.sequence import film
 
+pytestmark = pytest.mark.rendering
+
 
 def plane(size: tuple[int, int] = (480, 640)) -> tuple[Pinhole, np.ndarray]:
     """A camera and the depth of a wall 2 m before it."""

@@ -13,6 +13,8 @@ from training.world.scene import Scene, Sources
 from training.world.sequence import film
 from training.world.view import View
 
+pytestmark = pytest.mark.rendering
+
 CAMERA = Pinhole((480, 640), fx=600.0, fy=600.0, cx=319.5, cy=239.5)
 
 

@@ -19,6 +19,8 @@ from openseg_ros.segmenter.tracker import Tracker
 from training.world.scene import Scene, Sources
 from training.world.sequence import Motion, film
 
+pytestmark = pytest.mark.rendering
+
 GRID = (60, 80)
 LETTERBOX = Letterbox((240, 320), (240, 320), 4)
 CUP, BOWL, FORK, TABLE = np.eye(8, dtype=np.float32)[:4]

@@ -33,6 +33,8 @@ from training.world.scene import Scene, Sources
 from training.world.sequence import Motion, film
 from training.world.view import MIN_IMAGE_SHARE, Segment
 
+pytestmark = pytest.mark.rendering
+
 ROOT = Path(__file__).resolve().parent.parent
 SCANS = ROOT.parent / "shared" / "data" / "objects"
 HEIGHT, WIDTH = 120, 160

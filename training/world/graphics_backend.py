@@ -23,8 +23,9 @@ def default_backend() -> str:
 
 if "MUJOCO_GL" not in os.environ:
     os.environ["MUJOCO_GL"] = default_backend()
-# Mesa's software renderer starts a thread per core in every process; our processes already fill the cores.
-os.environ.setdefault("LP_NUM_THREADS", "1")
+# No threads in Mesa's software renderer: our processes already fill the cores, and its thread (Mesa 22.3) has crashed
+# here, once in some thousand scenes, or written into memory that the process had freed.
+os.environ.setdefault("LP_NUM_THREADS", "0")
 
 try:
     import mujoco
