@@ -98,6 +98,21 @@ def test_another_seed_gives_another_world(rendered):
     assert (view.rgb != rendered[0][1][0][0].rgb).mean() > 0.5
 
 
+def test_things_on_the_floor_of_a_room_without_a_table():
+    settings = RenderSettings(seed=12, views=2, height=HEIGHT, width=WIDTH, sources=Sources(), ground="floor")
+    said = 0
+    for index in range(SCENES):
+        for view, captions in render_scene(settings, index):
+            assert "table" not in {segment.name for segment in view.segments}
+            assert not any(re.search(r"\btable\b", caption) for caption in captions)
+            assert not any(re.search(r"on the floor.*floor", caption) for caption in captions)
+            said += sum("on the floor" in caption for caption in captions)
+            world = unproject(view.depth, view.intrinsics, view.pose)
+            (floor,) = (segment for segment in view.segments if segment.name == "floor")
+            assert np.median(np.abs(world[view.instances == floor.id][:, 2])) < 0.001  # the floor is z = 0
+    assert said > SCENES
+
+
 # --- geometry
 
 

@@ -99,9 +99,11 @@ def relation(first: Segment, second: Segment, pose: np.ndarray, rng: Rng) -> str
 
 
 def _where(view: View, rng: Rng) -> str:
-    """Where the things are: "on a wooden table", or "" where the table cannot be seen."""
-    if not any(segment.name == "table" for segment in view.segments):
+    """Where the things are: "on a wooden table", "on the floor", or "" where that cannot be seen."""
+    if not any(segment.name == view.ground for segment in view.segments):
         return ""
+    if view.ground == FLOOR:
+        return " on the floor"
     material = f"{view.table_word} " if view.table_word and rng.random() < 0.75 else ""
     return f" on {rng.choice(['a', 'a', 'the'])} {material}table"
 
@@ -147,7 +149,7 @@ def _bare_list(view: View, things: Sequence[Segment], rng: Rng) -> str:
 
 
 def _table_with(view: View, things: Sequence[Segment], rng: Rng) -> str:
-    if not _where(view, rng):
+    if view.ground == FLOOR or not _where(view, rng):
         return _some(view, things, rng)
     table = grammar.with_article(f"{view.table_word} table" if view.table_word else "table", "table")
     chosen = _pick(things, rng, 4)
@@ -187,11 +189,15 @@ def write_captions(view: View, rng: Rng, count: int = CAPTIONS_PER_VIEW) -> list
     """
     things = [segment for segment in view.segments if segment.is_thing]
     if not things:
-        table = [f"an empty{' ' + view.table_word if view.table_word else ''} table"] * count
         names = {segment.name for segment in view.segments}
-        return table if "table" in names else ["a room"] * count
+        empty = f"an empty {view.table_word + ' ' if view.table_word else ''}{view.ground}"
+        return [empty if view.ground in names else "a room"] * count
     total = sum(segment.area for segment in view.segments)
-    shares = {segment.name: segment.area / total for segment in view.segments if not segment.is_thing}
+    shares = {
+        segment.name: segment.area / total
+        for segment in view.segments
+        if not segment.is_thing and segment.name != view.ground
+    }
     room_rng = rng.spawn(1)[0]  # of its own, so that pictures do not depend on these words
     weights = np.array([weight for _, weight in _FORMS])
     captions = []

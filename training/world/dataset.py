@@ -22,6 +22,7 @@ from training.world.errors import WorldError
 from training.world.graphics_backend import mujoco
 from training.world.kinds import KINDS
 from training.world.renderer import Renderer
+from training.world.room import TABLE
 from training.world.scene import Scene, Sources
 from training.world.view import View, take
 
@@ -38,6 +39,7 @@ class RenderSettings:
     width: int
     sources: Sources
     things: tuple[int, int] = (3, 9)  # least and largest number of objects in a scene
+    ground: str = TABLE  # what they lie on, table or floor
 
 
 def render_scene(settings: RenderSettings, index: int) -> Iterator[tuple[View, list[str]]]:
@@ -49,6 +51,7 @@ def render_scene(settings: RenderSettings, index: int) -> Iterator[tuple[View, l
         height=settings.height,
         width=settings.width,
         things=settings.things,
+        ground=settings.ground,
     )
     middle, radius = scene.middle_and_radius()
     with Renderer(scene.model, settings.height, settings.width) as renderer:

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenes", type=_positive, required=True)
     parser.add_argument("--views", type=_positive, default=3, help="pictures of each scene (3)")
     parser.add_argument("--things", type=_things, default=(3, 9), help="LEAST-MOST objects in a scene (3-9)")
+    parser.add_argument("--ground", choices=("table", "floor"), default="table", help="what the objects lie on (table)")
     parser.add_argument("--size", type=_size, default=(240, 320), help="HEIGHTxWIDTH in pixels (240x320)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=_positive, default=1, help="processes (1)")
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             photos=PictureFolder(options.photos, "--photos") if options.photos else None,
         )
         height, width = options.size
-        settings = RenderSettings(options.seed, options.views, height, width, sources, options.things)
+        settings = RenderSettings(options.seed, options.views, height, width, sources, options.things, options.ground)
         # everything that the result depends on; not the place it is written to, nor the number of processes
         kept = {
             key: str(value) if isinstance(value, Path) else value

@@ -1,6 +1,7 @@
 """Table, floor, walls, background photo and lights round the objects.
 
-The world frame stands in the middle of the table top: z = 0 is the table's surface, metres.
+The world frame stands in the middle of the table top: z = 0 is the table's surface, metres. Without a table it stands
+on the floor.
 """
 
 from __future__ import annotations
@@ -19,24 +20,28 @@ from training.world.surfaces import PictureFolder, Surface
 
 Rng = np.random.Generator
 TABLE_HEIGHT = 0.72  # metres above the floor
+FLOOR_HALF = (0.7, 0.6)  # metres: as much of the floor as a large table gives objects
 TABLE, FLOOR, WALL, BACKGROUND = "table", "floor", "wall", "background"
 STUFF_NAMES = (TABLE, FLOOR, WALL, BACKGROUND)  # "background" is a wall covered by one photograph
 
 
 @dataclass(frozen=True)
 class Room:
-    """What was built: `table_word` is the table's material ("wooden") or None; half extents in metres."""
+    """What was built: `ground` is "table" or "floor", on which the objects lie; `table_word` is the table's material
+    ("wooden") or None; half extents of the ground that objects may lie on, in metres.
+    """
 
+    ground: str
     table_word: str | None
-    table_half: tuple[float, float]
+    ground_half: tuple[float, float]
     round_table: bool
     wall_distance: float
 
-    def on_table(self, x: float, y: float) -> bool:
-        """Whether a point lies over the table top."""
+    def on_ground(self, x: float, y: float) -> bool:
+        """Whether a point lies over the table top, or over the part of the floor that objects may lie on."""
         if self.round_table:
-            return bool(np.hypot(x, y) < self.table_half[0])
-        return abs(x) < self.table_half[0] and abs(y) < self.table_half[1]
+            return bool(np.hypot(x, y) < self.ground_half[0])
+        return abs(x) < self.ground_half[0] and abs(y) < self.ground_half[1]
 
 
 def _grid(x: float, y: float, cells: int, metres_per_picture: float, turn: float) -> Mesh:
@@ -75,9 +80,13 @@ def _draw_surface(rng: Rng, folder: PictureFolder | None, own: tuple[Callable[[R
 
 
 def build_room(
-    spec: mujoco.MjSpec, rng: Rng, textures: PictureFolder | None = None, photos: PictureFolder | None = None
+    spec: mujoco.MjSpec,
+    rng: Rng,
+    textures: PictureFolder | None = None,
+    photos: PictureFolder | None = None,
+    ground: str = TABLE,
 ) -> Room:
-    """Adds everything but the objects and the lights to `spec`."""
+    """Adds everything but the objects and the lights to `spec`; with the `ground` "floor" there is no table."""
     world = spec.worldbody
 
     def add(name: str, mesh: Mesh, finish: Finish) -> None:
@@ -85,6 +94,34 @@ def build_room(
         add_material(spec, name, finish)
         add_drawn(world, name, name, name)
 
+    if ground == TABLE:
+        table_word, half, round_table = _add_table(add, rng, textures)
+        floor_z = -TABLE_HEIGHT
+    else:
+        table_word, half, round_table = None, FLOOR_HALF, False
+        floor_z = 0.0
+
+    solid = world.add_geom()
+    solid.name = "ground_solid"
+    solid.type = mujoco.mjtGeom.mjGEOM_CYLINDER if round_table else mujoco.mjtGeom.mjGEOM_BOX
+    solid.size = [half[0], 0.05, 0.0] if round_table else [half[0], half[1], 0.05]
+    solid.pos = [0.0, 0.0, -0.05]
+    solid.group = 3
+    solid.condim = 6
+    solid.friction = [0.9, 0.01, 0.003]
+
+    wall_distance = float(rng.uniform(1.7, 2.8))
+    cover = _draw_surface(rng, textures, (surfaces.wood, surfaces.tiles, surfaces.plain))
+    floor_mesh = _grid(2 * wall_distance, 2 * wall_distance, 14, float(rng.uniform(0.6, 1.8)), 0.0)
+    add("floor", floor_mesh.moved(z=floor_z), Finish(np.ones(3), cover.image, 0.1, 0.05))
+    _add_walls(add, rng, textures, photos, wall_distance, floor_z)
+    return Room(ground, table_word, half, round_table, wall_distance)
+
+
+def _add_table(
+    add: Callable[[str, Mesh, Finish], None], rng: Rng, textures: PictureFolder | None
+) -> tuple[str | None, tuple[float, float], bool]:
+    """A table of any material and size; the word for its material, its half extents, whether it is round."""
     top = _draw_surface(rng, textures, (surfaces.wood, surfaces.wood, surfaces.plain, surfaces.cloth))
     tint = np.clip(rng.uniform(0.72, 1.05) * rng.uniform(0.93, 1.07, 3), 0.0, 2.0)
     picture = surfaces.as_image(np.clip(top.image / 255.0 * tint, 0, 1))
@@ -109,22 +146,7 @@ def build_room(
             for sy in (-1, 1)
         ]
     add("table_frame", join([edge, *legs]), Finish(edge_rgb, None, 0.2, 0.1))
-
-    solid = world.add_geom()
-    solid.name = "table_solid"
-    solid.type = mujoco.mjtGeom.mjGEOM_CYLINDER if round_table else mujoco.mjtGeom.mjGEOM_BOX
-    solid.size = [half[0], 0.05, 0.0] if round_table else [half[0], half[1], 0.05]
-    solid.pos = [0.0, 0.0, -0.05]
-    solid.group = 3
-    solid.condim = 6
-    solid.friction = [0.9, 0.01, 0.003]
-
-    wall_distance = float(rng.uniform(1.7, 2.8))
-    ground = _draw_surface(rng, textures, (surfaces.wood, surfaces.tiles, surfaces.plain))
-    floor_mesh = _grid(2 * wall_distance, 2 * wall_distance, 14, float(rng.uniform(0.6, 1.8)), 0.0)
-    add("floor", floor_mesh.moved(z=-TABLE_HEIGHT), Finish(np.ones(3), ground.image, 0.1, 0.05))
-    _add_walls(add, rng, textures, photos, wall_distance)
-    return Room(top.word, half, round_table, wall_distance)
+    return top.word, half, round_table
 
 
 def _add_walls(
@@ -133,8 +155,9 @@ def _add_walls(
     textures: PictureFolder | None,
     photos: PictureFolder | None,
     distance: float,
+    floor_z: float,
 ) -> None:
-    """Four walls that face inwards; each may be covered by one photograph."""
+    """Four walls that stand on the floor at height `floor_z`, facing inwards; a photograph may cover each."""
     height = 2.6
     paper = _draw_surface(rng, textures, (surfaces.plain, surfaces.plain, surfaces.tiles))
     per_picture = float(rng.uniform(0.8, 2.4))
@@ -148,7 +171,7 @@ def _add_walls(
             span = 0.5 * (flat.vertices[:, :2] / [distance, height / 2] + 1.0)
             flat = Mesh(flat.vertices, flat.normals, np.stack([span[:, 0], 1.0 - span[:, 1]], -1), flat.faces)
         # stand it up (its y becomes z), push it out to +y, and turn it to its side
-        wall = flat.rotated("x", np.pi / 2).moved(y=distance, z=height / 2 - TABLE_HEIGHT)
+        wall = flat.rotated("x", np.pi / 2).moved(y=distance, z=height / 2 + floor_z)
         wall = wall.rotated("z", side * np.pi / 2)
         name = f"{BACKGROUND if is_photo else WALL}_{side}"
         add(name, wall, Finish(np.ones(3), np.ascontiguousarray(image), 0.0, 0.0))

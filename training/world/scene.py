@@ -59,18 +59,19 @@ class Scene:
         width: int,
         things: tuple[int, int] = (3, 9),
         kinds: Sequence[str] | None = None,
+        ground: str = room_module.TABLE,
     ) -> None:
-        """Everything follows from (seed, index, sources, things); height and width only size the frame buffer.
+        """Everything follows from (seed, index, sources, things, ground); height and width only size the frame buffer.
 
         `things` is the least and the largest number of objects. `kinds` puts exactly these procedural objects in,
-        instead of a random choice.
+        instead of a random choice. `ground` is what they lie on: "table", or "floor" in a room without a table.
         """
         self.seed, self.index = seed, index
         rng = np.random.default_rng([seed, index])
         models = choose_models(rng, sources, things) if kinds is None else [KINDS[name].build(rng) for name in kinds]
         spec = mujoco.MjSpec()
         _set_options(spec, height, width)
-        self.room = room_module.build_room(spec, rng, sources.textures, sources.photos)
+        self.room = room_module.build_room(spec, rng, sources.textures, sources.photos, ground)
         room_module.add_lights(spec, rng)
         camera = spec.worldbody.add_camera()
         camera.name = "view"
@@ -100,7 +101,7 @@ class Scene:
         stayed = []
         for number, body in enumerate(bodies):
             x, y, z = self.data.xpos[body]
-            if z > -0.03 and self.room.on_table(x, y):
+            if z > -0.03 and self.room.on_ground(x, y):
                 stayed.append(number)
             else:
                 address = self.model.jnt_qposadr[self.model.body_jntadr[body]]

@@ -53,7 +53,7 @@ class Segment:
 class View:
     """rgb (H, W, 3) uint8, instances (H, W) int32 (0 = unlabelled), depth (H, W) float32 metres along the
     optical axis (0 = nothing), intrinsics (3, 3), pose (4, 4) camera to world, segments of what can be
-    seen.
+    seen. `ground` is what the things lie on, "table" or "floor"; `table_word` the table's material or None.
     """
 
     rgb: np.ndarray
@@ -62,6 +62,7 @@ class View:
     intrinsics: np.ndarray
     pose: np.ndarray
     segments: tuple[Segment, ...]
+    ground: str
     table_word: str | None
 
 
@@ -89,6 +90,7 @@ def take(scene: Scene, renderer: Renderer, camera: Camera, rng: np.random.Genera
         intrinsics=camera.intrinsics(height, width),
         pose=camera.pose(),
         segments=segments,
+        ground=scene.room.ground,
         table_word=scene.room.table_word,
     )
 
