@@ -1,10 +1,13 @@
 """What depth costs at 640x480: points, positions, boxes and clouds of one image, beside the network's run.
 
+By processor time, that of all threads, which does not grow with other work on the machine.
+
 python -m benchmark.positions --weights tabletop
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,9 +21,10 @@ from std_msgs.msg import Header
 
 from benchmark.loaded_model import load_model
 from benchmark.timing import measure, report
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
-from openseg_ros.geometry.pinhole import ImagePoints, Pinhole
-from openseg_ros.geometry.region_points import centroids
+from openseg_ros.geometry.pinhole import Pinhole
+from openseg_ros.geometry.region_surface import RegionSurface, centroids, region_surfaces
 from openseg_ros.nodes.point_clouds import PointClouds
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.vocabulary import Query, build_vocabulary
@@ -53,26 +57,32 @@ def main(
     _ = segmentation.instances, segmentation.mask, segmentation.target_mask  # made for other topics anyway
     camera = Pinhole(SIZE, 525.0, 525.0, 319.5, 239.5)
     depth = table_depth(np.random.default_rng(0))
-    points = ImagePoints(camera, camera.points(depth))
     header = Header()
 
-    def everything() -> None:
-        own = ImagePoints(camera, camera.points(depth))
-        centroids(own.xyz, roi, masks)
-        oriented_boxes(own, roi, masks, UP)
+    def surfaces() -> list[RegionSurface]:
+        return region_surfaces(ImagePoints(camera, depth), roi, masks)
+
+    def everything(up: np.ndarray | None) -> None:
+        own = surfaces()
+        centroids(own)
+        oriented_boxes(own, up)
 
     rivals: dict[str, Callable[[], object]] = {
         "network on one image": partial(segmenter.propose, image),
-        "points": partial(camera.points, depth),
-        "centroids": partial(centroids, points.xyz, roi, masks),
-        "boxes, up known": partial(oriented_boxes, points, roi, masks, UP),
-        "boxes, up unknown": partial(oriented_boxes, points, roi, masks, None),
-        "points, centroids and boxes": everything,
-        "whole cloud": lambda: PointClouds(segmentation, image, points.xyz).scene(header),
+        "surfaces": surfaces,
+        "surfaces and centroids": lambda: centroids(surfaces()),
+        "surfaces, centroids, boxes, up known": partial(everything, UP),
+        "surfaces, centroids, boxes, up unknown": partial(everything, None),
+        "points": lambda: ImagePoints(camera, depth).xyz,
+        "target cloud": lambda: PointClouds(segmentation, image, points).target(header),
+        "scene minus target": lambda: PointClouds(segmentation, image, points).scene_minus_target(header),
+        "whole cloud": lambda: PointClouds(segmentation, image, points).scene(header),
     }
+    points = ImagePoints(camera, depth).xyz
+    areas = [np.count_nonzero(mask) for mask in masks]
     report(
-        f"{model.embedding_space} ({engine.name}), {len(masks)} regions, {sum(map(np.count_nonzero, masks))} pixels",
-        measure(rivals, rounds),
+        f"processor time: {model.embedding_space} ({engine.name}), {len(masks)} regions, {sum(areas)} pixels",
+        measure(rivals, rounds, time.process_time),
         out,
         {"rounds": rounds, "regions": len(masks)},
     )

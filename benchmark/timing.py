@@ -17,15 +17,17 @@ from benchmark.machine import describe_machine
 WARM_UP = 3  # rounds before the clock counts
 
 
-def measure(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of every round: {name: (rounds,)}; each round runs every rival once."""
+def measure(
+    rivals: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, np.ndarray]:
+    """Seconds of every round by `clock`: {name: (rounds,)}; each round runs every rival once."""
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     for number in track(range(WARM_UP + rounds), "measuring", console=Console(stderr=True)):
         for name, run in rivals.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if number >= WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: np.array(values) for name, values in seconds.items()}
 
 

@@ -1,4 +1,4 @@
-"""Points and middles of regions against the simulator's own depth and masks."""
+"""Points of depth images, outlines, and the surfaces and middles of regions."""
 
 from __future__ import annotations
 
@@ -6,32 +6,43 @@ import cv2
 import numpy as np
 import pytest
 
+from openseg_ros.geometry.image_points import ImagePoints
+from openseg_ros.geometry.outline import edge_width, without_edge
 from openseg_ros.geometry.pinhole import Pinhole
-from openseg_ros.geometry.region_points import centroids, edge_width, without_edge
-from training.world.scene import Scene, Sources
-from training.world.sequence import film
-
-pytestmark = pytest.mark.rendering
+from openseg_ros.geometry.region_surface import centroids, region_surfaces
 
 
-def plane(size: tuple[int, int] = (480, 640)) -> tuple[Pinhole, np.ndarray]:
-    """A camera and the depth of a wall 2 m before it."""
-    return Pinhole(size, fx=500.0, fy=510.0, cx=319.5, cy=239.5), np.full(size, 2.0, np.float32)
+def wall(size: tuple[int, int] = (480, 640)) -> ImagePoints:
+    """A wall 2 m before a camera."""
+    return ImagePoints(Pinhole(size, fx=500.0, fy=510.0, cx=319.5, cy=239.5), np.full(size, 2.0, np.float32))
 
 
 def test_points_of_a_wall() -> None:
-    camera, depth = plane()
-    points = camera.points(depth)
+    points = wall().xyz
     assert points.dtype == np.float32
     np.testing.assert_allclose(points[0, 0], [-319.5 / 500 * 2, -239.5 / 510 * 2, 2], rtol=1e-6)
     np.testing.assert_allclose(points[479, 639], [319.5 / 500 * 2, 239.5 / 510 * 2, 2], rtol=1e-6)
 
 
 def test_what_was_not_measured_is_nan_in_all_coordinates() -> None:
-    camera, depth = plane((4, 5))
-    depth[0, :4] = 0.0, np.nan, np.inf, -1.0
-    is_nan = np.isnan(camera.points(depth))
+    points = wall((4, 5))
+    points.depth[0, :4] = 0.0, np.nan, np.inf, -1.0
+    is_nan = np.isnan(points.xyz)
     assert is_nan[0, :4].all() and not is_nan[0, 4:].any() and not is_nan[1:].any()
+    np.testing.assert_array_equal(points.z[0], [0, 0, 0, 0, 2])
+
+
+def test_noise_is_that_of_the_sensor_not_of_the_scene() -> None:
+    """Slopes, steps between things and holes are no noise."""
+    random = np.random.default_rng(0)
+    depth = np.tile(np.linspace(0.5, 1.5, 640, dtype=np.float32), (480, 1))
+    depth[:, 320:] += 0.4
+    depth[random.random(depth.shape) < 0.2] = 0.0
+    camera = wall().camera
+    assert ImagePoints(camera, depth).noise < 1e-6
+    noisy = depth + random.normal(0.0, 0.003, depth.shape).astype(np.float32) * (depth > 0)
+    np.testing.assert_allclose(ImagePoints(camera, noisy).noise, 0.003, rtol=0.05)
+    assert ImagePoints(camera, np.zeros_like(depth)).noise == 0.0
 
 
 def test_edges_are_cut_off_and_thin_masks_stay_whole() -> None:
@@ -48,40 +59,49 @@ def test_edges_are_cut_off_and_thin_masks_stay_whole() -> None:
     np.testing.assert_array_equal(without_edge(thin, 2), thin > 0)
 
 
-def test_centroids_leave_out_holes_and_edges_and_know_regions_without_points() -> None:
-    camera, depth = plane((40, 60))
-    depth[:, 25:] = 0.0
-    points = camera.points(depth)
+def test_centroids_leave_out_holes_and_know_regions_without_points() -> None:
+    points = wall((40, 60))
+    points.depth[:, 25:] = 0.0
     boxes = np.array([[10, 5, 20, 12], [40, 20, 10, 10], [0, 30, 12, 10]])
     masks = [np.full((height, width), 255, np.uint8) for _, _, width, height in boxes.tolist()]
-    middles = centroids(points, boxes, masks)
-    np.testing.assert_allclose(middles[0], points[6:16, 11:25].reshape(-1, 3).mean(0), rtol=1e-5)
+    middles = centroids(region_surfaces(points, boxes, masks))
+    # Of the first region 15 columns are measured. At its outline one more is filled from beside it.
+    measured = [points.xyz[5:17, 10:25].reshape(-1, 3), np.stack([wall((40, 60)).xyz[row, 25] for row in (5, 16)])]
+    np.testing.assert_allclose(middles[0], np.concatenate(measured).mean(0), rtol=1e-5)
     assert np.isnan(middles[1]).all()
-    np.testing.assert_allclose(middles[2], points[31:40, 0:11].reshape(-1, 3).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(middles[2], points.xyz[30:40, 0:12].reshape(-1, 3).mean(0), rtol=1e-5)
+    assert centroids([]).shape == (0, 3)
 
 
-@pytest.mark.parametrize("seed", [5, 6])
-def test_centroids_of_rendered_objects_despite_holes_and_mixed_edges(seed: int) -> None:
-    """Within 5 mm of the simulator's truth. The depth here has what sensors add to it: holes, and at outlines
-    values between object and background.
-    """
-    scene = Scene(seed, 0, Sources(), height=480, width=640)
-    view = next(iter(film(scene, height=480, width=640, frames=1, rate=1.0))).view
-    k = view.intrinsics
-    camera = Pinhole((480, 640), k[0, 0], k[1, 1], k[0, 2], k[1, 2])
-    truth = camera.points(view.depth)
-    random = np.random.default_rng(seed)
-    sensed = cv2.blur(view.depth, (3, 3))
-    sensed[random.random(sensed.shape) < 0.1] = 0.0
-    sensed += random.normal(0.0, 0.002, sensed.shape).astype(np.float32) * (sensed > 0)
-    things = [segment for segment in view.segments if segment.is_thing]
-    boxes = np.array([cv2.boundingRect((view.instances == thing.id).astype(np.uint8)) for thing in things])
-    masks = [
-        (view.instances[y : y + height, x : x + width] == thing.id).astype(np.uint8)
-        for thing, (x, y, width, height) in zip(things, boxes.tolist(), strict=True)
-    ]
-    found = centroids(camera.points(sensed), boxes, masks)
-    assert len(things) >= 3
-    for middle, thing in zip(found, things, strict=True):
-        wanted = truth[view.instances == thing.id].mean(0)
-        assert np.linalg.norm(middle - wanted) < 0.005, thing.phrase
+def test_what_is_mixed_along_an_outline_moves_neither_middle_nor_extent() -> None:
+    """A plate before a wall; its outermost pixels lie half a metre behind it, in the air."""
+    points = wall()
+    points.depth[100:200, 300:400] = 1.0
+    truth = points.xyz[100:200, 300:400].copy()
+    mixed = points.depth.copy()
+    mixed[100:200, 300:400][[0, -1]] = mixed[100:200, 300:400][:, [0, -1]] = 1.5
+    (surface,) = region_surfaces(
+        ImagePoints(points.camera, mixed), np.array([[300, 100, 100, 100]]), [np.ones((100, 100), np.uint8)]
+    )
+    np.testing.assert_allclose(surface.centroid, truth.reshape(-1, 3).mean(0), atol=1e-6)
+    np.testing.assert_allclose(surface.xyz.min(0), truth.min((0, 1)), atol=1e-6)
+    np.testing.assert_allclose(surface.xyz.max(0), truth.max((0, 1)), atol=1e-6)
+
+
+def test_a_large_region_is_thinned_and_keeps_its_extent_and_middle() -> None:
+    points = wall()
+    mask = cv2.circle(np.zeros((401, 401), np.uint8), (200, 200), 200, 255, -1)
+    (surface,) = region_surfaces(points, np.array([[100, 40, 401, 401]]), [mask])
+    truth = points.xyz[40:441, 100:501][mask > 0].astype(np.float64)
+    assert len(surface.xyz) < 2500 < len(truth)
+    np.testing.assert_allclose(surface.centroid, truth.mean(0), atol=5e-4)  # the disc is 1.6 m wide
+    np.testing.assert_allclose(np.ptp(surface.xyz, axis=0), np.ptp(truth, axis=0), atol=2 * 2.0 / 500)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (560, 400)])
+def test_a_region_at_the_pictures_border(corner: tuple[int, int]) -> None:
+    points, (x, y) = wall(), corner
+    (surface,) = region_surfaces(points, np.array([[x, y, 80, 80]]), [np.ones((80, 80), np.uint8)])
+    truth = points.xyz[y : y + 80, x : x + 80].reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(surface.centroid, truth.mean(0), atol=1e-5)
+    np.testing.assert_allclose(np.ptp(surface.xyz, axis=0), np.ptp(truth, axis=0), atol=1e-5)

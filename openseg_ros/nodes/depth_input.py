@@ -16,7 +16,8 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.pinhole import ImagePoints, Pinhole
+from openseg_ros.geometry.image_points import ImagePoints
+from openseg_ros.geometry.pinhole import Pinhole
 from openseg_ros.nodes.image_codec import ImageError, decode_depth
 
 KEPT = 16  # depth images: half a second of a 30 Hz camera, longer than an image waits for the network
@@ -89,7 +90,7 @@ class DepthInput:
                 "use depth that is registered to the image (depth_image_proc)",
             )
             return None
-        return ImagePoints(camera, camera.points(depth))
+        return ImagePoints(camera, depth)
 
     def _nearest(self, stamp: int, slop_s: float) -> bytes | None:
         """The depth image whose stamp is nearest to `stamp` (nanoseconds), not farther than `slop_s`."""

@@ -24,9 +24,9 @@ from vision_msgs.msg import (
 )
 
 from openseg_ros.geometry.oriented_box import oriented_boxes
-from openseg_ros.geometry.pinhole import ImagePoints
-from openseg_ros.geometry.region_points import centroids
+from openseg_ros.geometry.region_surface import centroids
 from openseg_ros.geometry.rigid_transform import quaternions
+from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.target_frame import OutputFrame
 from openseg_ros.segmenter.segmentation import Segmentation
 from openseg_ros.text.vocabulary import Vocabulary
@@ -69,19 +69,20 @@ def detection_2d_array_message(segmentation: Segmentation, header: Header) -> De
     return Detection2DArray(header=header, detections=detections)
 
 
-def detection_3d_array_message(segmentation: Segmentation, points: ImagePoints, frame: OutputFrame) -> Detection3DArray:
+def detection_3d_array_message(
+    segmentation: Segmentation, space: RegionsInSpace, frame: OutputFrame
+) -> Detection3DArray:
     """The oriented boxes of the regions with measured points, in metres; the hypothesis' position is the centroid.
 
     Regions without a measured point are left out.
 
     Args:
         segmentation: the answer for the image.
-        points: of the image, in the camera's frame.
+        space: its regions in space.
         frame: of the message.
     """
-    regions, masks = segmentation.regions, segmentation.region_masks()
-    boxes = oriented_boxes(points, regions.roi, masks, frame.up)
-    middles = centroids(points.xyz, regions.roi, masks)
+    regions = segmentation.regions
+    boxes, middles = oriented_boxes(space.matched, frame.up), centroids(space.matched)
     if frame.from_camera is not None:
         boxes, middles = boxes.moved(frame.from_camera), frame.from_camera.apply(middles)
     measured = np.flatnonzero(np.isfinite(boxes.size[:, 0]))

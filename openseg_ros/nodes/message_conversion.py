@@ -10,12 +10,12 @@ from geometry_msgs.msg import Point
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.pinhole import ImagePoints
-from openseg_ros.geometry.region_points import centroids
+from openseg_ros.geometry.region_surface import centroids
 from openseg_ros.msg import Query as QueryMessage
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.query_worker import QueryReport
+from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.segmenter.segmentation import Regions, Segmentation
 from openseg_ros.text.vocabulary import Query
 
@@ -67,7 +67,7 @@ def region_array_message(
     embedding_space: str,
     embeddings: str,
     masks: bool,
-    points: ImagePoints | None = None,
+    space: RegionsInSpace | None = None,
 ) -> RegionArray:
     """The regions of one image.
 
@@ -77,20 +77,15 @@ def region_array_message(
         embedding_space: name of the space of the embeddings.
         embeddings: the parameter publish_embeddings: "off", "matched" or "all".
         masks: the parameter publish_region_masks.
-        points: of the image, in the frame of `header`; None without depth.
+        space: the regions in space, in the frame of `header`; None without depth.
     """
     regions = [segmentation.regions]
     if embeddings == "all":
         regions.append(segmentation.unmatched)
-    crops: list[np.ndarray] = []
-    if masks or points is not None:
-        crops = segmentation.region_masks()
-        if embeddings == "all":
-            crops += segmentation.unmatched_masks()
-    if points is None:
+    if space is None:
         middles = np.full((sum(map(len, regions)), 3), NO_POSITION)
     else:
-        middles = centroids(points.xyz, np.concatenate([part.roi for part in regions]), crops)
+        middles = centroids(space.matched + (space.unmatched if embeddings == "all" else []))
     target = segmentation.vocabulary.target
     message = RegionArray(
         header=header,
@@ -103,6 +98,7 @@ def region_array_message(
         regions=[region for part in regions for region in _region_messages(part, middles[part.id - 1])],
     )
     if masks:
+        crops = segmentation.region_masks() + (segmentation.unmatched_masks() if embeddings == "all" else [])
         for region, crop in zip(message.regions, crops, strict=True):
             region.mask = encode_image(crop, "mono8", header)
     if embeddings != "off":

@@ -10,7 +10,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.region_points import edge_width, without_edge
+from openseg_ros.geometry.outline import edge_width, without_edge
 from openseg_ros.nodes.image_codec import byte_array
 from openseg_ros.segmenter.segmentation import Segmentation
 
@@ -53,7 +53,8 @@ class PointClouds:
     def _chosen(self, pixels: np.ndarray, header: Header) -> PointCloud2:
         if self._points is None:
             return _message(self._organised.ravel(), header, is_dense=True)
-        return _message(self._organised[pixels & ~np.isnan(self._points[..., 2])], header, is_dense=True)
+        chosen = np.flatnonzero(pixels & ~np.isnan(self._points[..., 2]))  # numbers select five times faster than bools
+        return _message(self._organised.ravel().take(chosen), header, is_dense=True)
 
     @cached_property
     def _organised(self) -> np.ndarray:
@@ -70,7 +71,7 @@ class PointClouds:
         cloud["rgb"] = red << 16 | green << 8 | blue
         cloud["label"] = segmentation.mask
         cloud["instance"] = instances
-        cloud["score"] = scores[instances]
+        cloud["score"] = scores.take(instances)
         return cloud
 
 

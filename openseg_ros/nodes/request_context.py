@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.pinhole import ImagePoints
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.depth_input import DepthInput
 from openseg_ros.nodes.loaded_model import LoadedModel
 from openseg_ros.nodes.message_conversion import region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.query_worker import QueryWorker
+from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.request_thread import RequestError
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmentation import Segmentation
@@ -84,5 +85,5 @@ class RequestContext:
             embedding_space=self.model.weights.embedding_space,
             embeddings="matched",
             masks=self.parameters().publish_region_masks,
-            points=points,
+            space=None if points is None else RegionsInSpace(segmentation, points),
         )

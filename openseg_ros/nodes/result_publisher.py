@@ -16,13 +16,14 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.pinhole import ImagePoints
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
 from openseg_ros.nodes.message_conversion import ID_ENCODINGS, ids_image, region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.point_clouds import PointClouds
 from openseg_ros.nodes.qos import detections_qos, overlay_qos, overridable, points_qos, result_qos, state_qos
+from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.target_frame import OutputFrame
 from openseg_ros.segmenter.overlay import draw_overlay
 from openseg_ros.segmenter.segmentation import Segmentation
@@ -136,6 +137,7 @@ class ResultPublisher:
             parameters: what to send.
             frame: of clouds and boxes in space, which are empty without it.
         """
+        space = None if points is None else RegionsInSpace(segmentation, points)
         if _is_subscribed(self._target_mask):
             self._target_mask.publish(encode_image(segmentation.target_mask, "mono8", header))
         if _is_subscribed(self._regions):
@@ -145,7 +147,7 @@ class ResultPublisher:
                 embedding_space=self._embedding_space,
                 embeddings=parameters.publish_embeddings,
                 masks=parameters.publish_region_masks,
-                points=points,
+                space=space,
             )
             self._regions.publish(message)
         if _is_subscribed(self._mask):
@@ -162,8 +164,8 @@ class ResultPublisher:
         if self._detections_3d is not None and _is_subscribed(self._detections_3d):
             self._detections_3d.publish(
                 Detection3DArray(header=header if frame is None else frame.header)
-                if points is None or frame is None
-                else detection_3d_array_message(segmentation, points, frame)
+                if space is None or frame is None
+                else detection_3d_array_message(segmentation, space, frame)
             )
         if any(map(_is_subscribed, self._clouds)):
             xyz = None if points is None or frame is None else frame.xyz(points)

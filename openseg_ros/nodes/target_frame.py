@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.pinhole import ImagePoints
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.rigid_transform import RigidTransform
 
 

@@ -14,14 +14,15 @@ from ros.depth_rig import CAMERA, DepthRig, depth_picture, metres
 from ros.ros_peer import BEST_EFFORT, LATCHED, RELIABLE, NodeProcess, NodeStarter, Peer, Recorder, ask, picture
 from sensor_msgs.msg import Image, PointCloud2
 
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import OrientedBoxes, oriented_boxes
-from openseg_ros.geometry.pinhole import ImagePoints
+from openseg_ros.geometry.region_surface import region_surfaces
 from openseg_ros.geometry.rigid_transform import RigidTransform
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import decode_ids
 
 pytestmark = pytest.mark.timeout(900)  # the first test compiles vision_msgs
-POINTS = ImagePoints(CAMERA, CAMERA.points(depth_picture()))
+POINTS = ImagePoints(CAMERA, depth_picture())
 
 # A camera on a mast of base_link: it looks ahead and down. tf2 is not on the package index, so this module answers in
 # its place; what is tested is all that the node does with the answer.
@@ -105,7 +106,8 @@ def answers(rig: DepthRig) -> tuple[Any, dict[str, Any]]:
 def expected_boxes(regions: RegionArray, up: np.ndarray | None) -> OrientedBoxes:
     """The boxes of the library, in the camera's frame, from the masks in the message."""
     rois = [(r.roi.x_offset, r.roi.y_offset, r.roi.width, r.roi.height) for r in regions.regions]
-    return oriented_boxes(POINTS, np.array(rois), [decode_ids(r.mask) for r in regions.regions], up)
+    masks = [decode_ids(r.mask) for r in regions.regions]
+    return oriented_boxes(region_surfaces(POINTS, np.array(rois), masks), up)
 
 
 def test_label_info_is_latched_and_names_the_values_of_the_mask(

@@ -16,7 +16,9 @@ from ros.ros_peer import BEST_EFFORT, NodeProcess, Peer, Recorder, ask, picture
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.region_points import centroids, edge_width, without_edge
+from openseg_ros.geometry.image_points import ImagePoints
+from openseg_ros.geometry.outline import edge_width, without_edge
+from openseg_ros.geometry.region_surface import centroids, region_surfaces
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.parameters import ParameterTable
@@ -92,9 +94,10 @@ def test_without_depth_positions_are_nan_and_clouds_are_empty(rig: DepthRig) -> 
 @pytest.mark.parametrize("late", [0.0, 0.005])
 def test_positions_and_clouds_equal_depth_and_masks(rig: DepthRig, expected: Segmentation, late: float) -> None:
     rig.calibrate()
-    points = CAMERA.points(depth_picture())
+    image_points = ImagePoints(CAMERA, depth_picture())
+    points = image_points.xyz
     regions, clouds = show(rig, metres(depth_picture()), depth_late_s=late)
-    wanted = centroids(points, expected.regions.roi, expected.region_masks())
+    wanted = centroids(region_surfaces(image_points, expected.regions.roi, expected.region_masks()))
     np.testing.assert_allclose(middles(regions), wanted, rtol=1e-5)
     assert np.isfinite(wanted).any()
 

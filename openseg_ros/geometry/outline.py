@@ -1,4 +1,4 @@
-"""Which points belong to a region, and where its middle is."""
+"""What lies along the outline of a region, and the picture around it."""
 
 from __future__ import annotations
 
@@ -52,25 +52,3 @@ def crop_with_margin(
     sides = (y - top, bottom - y - height, x - left, right - x - width)
     padded: np.ndarray = cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT, value=0)
     return np.s_[top:bottom, left:right], padded
-
-
-def centroids(points: np.ndarray, boxes: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean position of the measured points of each region, without those at its edge.
-
-    Args:
-        points: (H, W, 3) float32 metres, NaN where nothing was measured.
-        boxes: (R, 4) x y width height, pixels.
-        masks: R of (height, width) uint8, not 0 inside.
-
-    Returns:
-        (R, 3) float64 metres; NaN for a region without a measured point.
-    """
-    edge = edge_width(points.shape[1])
-    middles = np.full((len(masks), 3), np.nan)
-    for row, (box, mask) in enumerate(zip(boxes.tolist(), masks, strict=True)):
-        window, padded = crop_with_margin(box, mask, edge, points.shape[:2])
-        own = points[window][without_edge(padded, edge)]
-        measured = own[~np.isnan(own[:, 2])]
-        if len(measured):
-            middles[row] = measured.mean(0, dtype=np.float64)
-    return middles
