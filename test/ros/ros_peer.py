@@ -76,6 +76,10 @@ class NodeProcess:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    def count(self, what: str) -> int:
+        """How many threads ("task") or open files ("fd") the process has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/{what}"))
+
     def interrupt(self, number: int = signal.SIGINT) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
