@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,18 @@ import numpy as np
 import pytest
 from ros import vision_msgs_package
 from ros.depth_rig import CAMERA, DepthRig, depth_picture, metres
-from ros.ros_peer import BEST_EFFORT, LATCHED, RELIABLE, NodeProcess, NodeStarter, Peer, Recorder, ask, picture
+from ros.ros_peer import (
+    BEST_EFFORT,
+    LATCHED,
+    RELIABLE,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    ask,
+    picture,
+    wait_until,
+)
 from sensor_msgs.msg import Image, PointCloud2
 
 from openseg_ros.geometry.image_points import ImagePoints
@@ -22,6 +34,7 @@ from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import decode_ids
 
 pytestmark = pytest.mark.timeout(900)  # the first test compiles vision_msgs
+SWITCHES = 12  # of queries
 POINTS = ImagePoints(CAMERA, depth_picture())
 
 # A camera on a mast of base_link: it looks ahead and down. tf2 is not on the package index, so this module answers in
@@ -121,6 +134,62 @@ def test_label_info_is_latched_and_names_the_values_of_the_mask(
     first = labels.messages[0]  # latched before there was a query
     assert [entry.class_name for entry in first.class_map] == ["other", "unlabelled"]
     assert len(labels.messages) == 2  # one for each vocabulary, none for the states between
+
+
+def test_label_info_is_on_the_wire_before_the_first_mask_that_needs_it(
+    rig: DepthRig, states: Recorder, regions: Recorder, target_frame: str
+) -> None:
+    """By the times at which the node handed its messages over, while queries change under running images."""
+    if target_frame:
+        pytest.skip("names of labels do not depend on the frame")
+    from vision_msgs.msg import LabelInfo
+
+    described: list[tuple[int, LabelInfo]] = []  # nanoseconds, message
+    masks: list[tuple[int, Image]] = []
+    subscriptions = [
+        rig.peer.node.create_subscription(
+            kind,
+            f"/openseg/{name}",
+            # rclpy looks at the callback's signature and adds the times to a second argument
+            lambda message, info, seen=seen: seen.append((info["source_timestamp"], message)),
+            qos,
+        )
+        for kind, name, seen, qos in ((LabelInfo, "label_info", described, LATCHED), (Image, "mask", masks, RELIABLE))
+    ]
+    wait_until(lambda: described, "the latched names")
+    stop = threading.Event()
+
+    def run_camera() -> None:
+        while not stop.wait(0.01):
+            rig.image.publish(rig.peer.image(picture()))
+
+    camera = threading.Thread(target=run_camera)
+    camera.start()
+    asked = [ask(rig.peer, states, f"red mug; bowl; thing number {number}") for number in range(SWITCHES)]
+    last = asked[-1].version
+    wait_until(lambda: regions.messages[-1].vocabulary_version == last, "an answer to the last query")
+    stop.set()
+    camera.join()
+
+    since = {tuple(entry.class_name for entry in message.class_map): time for time, message in described}
+    version_of = {array.header.stamp.sec: array.vocabulary_version for array in regions.messages}
+    names = {
+        state.version: ("other", *(query.text for query in state.active if not query.background), "unlabelled")
+        for state in states.messages
+    }
+    seen = set()
+    for time, mask in masks:
+        version = version_of.get(mask.header.stamp.sec)
+        if version is not None:
+            assert since[names[version]] < time, f"version {version} was used before its names were there"
+            seen.add(version)
+    assert len(seen & {state.version for state in asked}) >= SWITCHES // 2, "masks of too few vocabularies"
+
+    late = rig.peer.record(LabelInfo, "/openseg/label_info", LATCHED)  # who comes late gets the present names, once
+    wait_until(lambda: late.messages, "the latched names")
+    assert late.messages == [described[-1][1]]
+    for subscription in subscriptions:
+        rig.peer.node.destroy_subscription(subscription)
 
 
 def test_detections_equal_regions(answers: tuple[Any, dict[str, Any]]) -> None:
