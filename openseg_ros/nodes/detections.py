@@ -1,6 +1,6 @@
 """The topics of vision_msgs: names of the labels, boxes in the image, boxes in space.
 
-vision_msgs is optional: only `result_publisher` imports this module, and only where the package is installed.
+vision_msgs is optional: this module is imported only where it is installed, see `optional_packages`.
 """
 
 from __future__ import annotations

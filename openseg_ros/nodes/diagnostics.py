@@ -1,14 +1,12 @@
-"""Counters of the node and their report on /diagnostics (REP 107).
+"""The report on /diagnostics (REP 107).
 
 A quiet scene and a broken node must not look the same: this says how many images came, what became of each of
-them, and how long the answers took.
+them, and how long the answers took. Cameras with names have a status each, beside that of the node, which adds them up.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,192 +16,138 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
-LATENCY_WINDOW = 300  # images: ten seconds of a 30 Hz camera
+from openseg_ros.nodes.counters import ImageCounts, NodeCounters, NodeCounts
+
 STALE_AFTER_S = 2.0  # an active node without an image for so long warns
-# A larger difference between stamp and clock is not a latency but a camera, or a bag, on another clock.
-PLAUSIBLE_LATENCY_S = 3600.0
+NODE = "segmentation"  # title of the node's own status
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The counters at one moment."""
+class _Last:
+    """What the last message said, to know what is new."""
 
-    received: int
-    processed: int
-    dropped: Mapping[str, int]  # by cause
-    bad_input: Mapping[str, int]  # by cause
-    incompatible_qos: Mapping[str, int]  # by topic
-    latencies_ms: np.ndarray  # (n,) float64, stamp to publish
-    last_error: str
+    time: float
+    processed: Mapping[str, int]  # by the title of a status
+    bad_input: Mapping[str, int]  # by the title of a status
     errors: int
-    seconds_since_image: float | None
-
-
-class Statistics:
-    """Thread-safe counters; every method may be called from any thread."""
-
-    def __init__(self) -> None:
-        """Start at zero."""
-        self._lock = threading.Lock()
-        self._received = 0
-        self._processed = 0
-        self._dropped: Counter[str] = Counter()
-        self._bad_input: Counter[str] = Counter()
-        self._incompatible_qos: Counter[str] = Counter()
-        self._latencies: deque[float] = deque(maxlen=LATENCY_WINDOW)
-        self._last_error = ""
-        self._errors = 0
-        self._last_image: float | None = None
-
-    def image_received(self) -> None:
-        """Count an image that arrived, good or bad."""
-        with self._lock:
-            self._received += 1
-            self._last_image = time.monotonic()
-
-    def image_processed(self, latency_s: float | None) -> None:
-        """Count a full set of outputs; `latency_s` from stamp to publish, None for an image without a stamp."""
-        with self._lock:
-            self._processed += 1
-            if latency_s is not None and 0.0 <= latency_s < PLAUSIBLE_LATENCY_S:
-                self._latencies.append(latency_s * 1000.0)
-
-    def image_dropped(self, cause: str) -> None:
-        """Count a good image that was not processed."""
-        with self._lock:
-            self._dropped[cause] += 1
-
-    def bad_input(self, cause: str) -> bool:
-        """Count an input that cannot be used; True the first time for this cause, which is when it is logged."""
-        with self._lock:
-            self._bad_input[cause] += 1
-            return self._bad_input[cause] == 1
-
-    def incompatible_qos(self, topic: str) -> None:
-        """Count a peer on `topic` with which no connection is possible."""
-        with self._lock:
-            self._incompatible_qos[topic] += 1
-
-    def error(self, message: str) -> None:
-        """Keep `message` as the last error."""
-        with self._lock:
-            self._errors += 1
-            self._last_error = message
-
-    def error_solved(self) -> None:
-        """Forget the last error, after a configure that went well."""
-        with self._lock:
-            self._last_error = ""
-
-    def snapshot(self) -> Snapshot:
-        """Copy of everything."""
-        with self._lock:
-            since = None if self._last_image is None else time.monotonic() - self._last_image
-            return Snapshot(
-                received=self._received,
-                processed=self._processed,
-                dropped=dict(self._dropped),
-                bad_input=dict(self._bad_input),
-                incompatible_qos=dict(self._incompatible_qos),
-                latencies_ms=np.asarray(self._latencies, np.float64),
-                last_error=self._last_error,
-                errors=self._errors,
-                seconds_since_image=since,
-            )
 
 
 class DiagnosticsPublisher:
-    """Publishes one DiagnosticStatus per period from the node's birth to its end, in every lifecycle state."""
+    """Publishes one message per period from the node's birth to its end, in every lifecycle state."""
 
     def __init__(
-        self, node: Node, statistics: Statistics, period_s: float, describe: Callable[[], Mapping[str, str]]
+        self, node: Node, counters: NodeCounters, period_s: float, describe: Callable[[], Mapping[str, str]]
     ) -> None:
         """Start publishing.
 
         Args:
-            node: its name names the status.
-            statistics: what is reported.
+            node: its name begins the names of the statuses.
+            counters: what is reported.
             period_s: seconds between two messages.
-            describe: more keys and values; must have "state". The optional "configuring" (what takes seconds now)
-                and "backend_fallback" (why a slower engine runs) become the message.
+            describe: more keys and values of the node's status; must have "state". The optional "configuring" (what
+                takes seconds now) and "backend_fallback" (why a slower engine runs) become the message.
         """
         self._node = node
-        self._statistics = statistics
+        self._counters = counters
         self._describe = describe
         self._activated: float | None = None
-        self._processed_before = 0
-        self._errors_before = 0
-        self._bad_before = 0
+        self._last = _Last(time.monotonic(), {}, {}, 0)
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # The steady clock: with use_sim_time and a paused bag, silence would look like death.
         self._timer = node.create_timer(period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._last_publish = time.monotonic()
 
     def publish(self) -> None:
         """Publish the present state."""
-        snapshot = self._statistics.snapshot()
+        counts = self._counters.counts()
         described = self._describe()
         now = time.monotonic()
-        rate = (snapshot.processed - self._processed_before) / max(now - self._last_publish, 1e-3)
-        level, message = self._judge(snapshot, described, now)
-        self._processed_before, self._last_publish = snapshot.processed, now
-        self._errors_before = snapshot.errors
-        self._bad_before = sum(snapshot.bad_input.values())
-        values = {**described, **_figures(snapshot), "output_rate_hz": f"{rate:.2f}"}
-        status = DiagnosticStatus(
+        if described["state"] != "active":
+            self._activated = None
+        elif self._activated is None:
+            self._activated = now
+        images = {NODE: counts.total()}
+        images |= {f"camera {name}": camera for name, camera in counts.cameras.items() if name}
+        array = DiagnosticArray(
+            status=[self._status(title, images[title], counts, described, now) for title in images],
+        )
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+        self._last = _Last(
+            now,
+            {title: count.processed for title, count in images.items()},
+            {title: count.bad_input.total() for title, count in images.items()},
+            counts.errors,
+        )
+
+    def _status(
+        self, title: str, images: ImageCounts, counts: NodeCounts, described: Mapping[str, str], now: float
+    ) -> DiagnosticStatus:
+        rate = (images.processed - self._last.processed.get(title, 0)) / max(now - self._last.time, 1e-3)
+        values = {**_figures(images), "output_rate_hz": f"{rate:.2f}"}
+        level, message = self._judge_images(title, images, counts, described, now)
+        if title == NODE:
+            level, message = self._judge_node((level, message), counts, described)
+            values = {**described, **values, **_faults(counts)}
+        return DiagnosticStatus(
             level=level,
-            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: segmentation",
+            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {title}",
             hardware_id="",
             message=message,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(array)
 
-    def _judge(self, snapshot: Snapshot, described: Mapping[str, str], now: float) -> tuple[bytes, str]:
-        """Level and sentence: errors and faults count if they are new since the last message."""
-        active = described["state"] == "active"
-        if not active:
-            self._activated = None
-        elif self._activated is None:
-            self._activated = now
-        if snapshot.last_error and (not active or snapshot.errors > self._errors_before):
-            return DiagnosticStatus.ERROR, snapshot.last_error
-        if not active:
-            return DiagnosticStatus.OK, described.get("configuring", described["state"])
-        if sum(snapshot.bad_input.values()) > self._bad_before:
+    def _judge_images(
+        self, title: str, images: ImageCounts, counts: NodeCounts, described: Mapping[str, str], now: float
+    ) -> tuple[bytes, str]:
+        """Level and sentence by what came of images; faults count if they are new since the last message."""
+        if self._activated is None:
+            return DiagnosticStatus.OK, described["state"]
+        if images.bad_input.total() > self._last.bad_input.get(title, 0):
             return DiagnosticStatus.WARN, "bad input arrives: see the keys bad_input.*"
         if described.get("is_paused") == "true":
             return DiagnosticStatus.OK, "paused by ~/set_enabled"
-        waited = now - (self._activated or now)
-        if snapshot.seconds_since_image is not None:
-            waited = min(waited, snapshot.seconds_since_image)
+        waited = now - self._activated
+        if images.seconds_since_image is not None:
+            waited = min(waited, images.seconds_since_image)
         if waited > STALE_AFTER_S:
-            hint = "" if not snapshot.incompatible_qos else "; a publisher has an incompatible QoS"
+            hint = "; a publisher has an incompatible QoS" if title == NODE and counts.incompatible_qos else ""
             return DiagnosticStatus.WARN, f"no image for {waited:.1f} s{hint}"
-        if described.get("backend_fallback"):
-            return DiagnosticStatus.WARN, f"degraded, a slower engine runs: {described['backend_fallback']}"
         return DiagnosticStatus.OK, "images are being processed"
 
+    def _judge_node(
+        self, of_images: tuple[bytes, str], counts: NodeCounts, described: Mapping[str, str]
+    ) -> tuple[bytes, str]:
+        """Level and sentence of the node, whose own faults come before what its images say."""
+        if counts.last_error and (self._activated is None or counts.errors > self._last.errors):
+            return DiagnosticStatus.ERROR, counts.last_error
+        if self._activated is None:
+            return DiagnosticStatus.OK, described.get("configuring", described["state"])
+        is_well = of_images[0] == DiagnosticStatus.OK and described.get("is_paused") != "true"
+        if is_well and described.get("backend_fallback"):
+            return DiagnosticStatus.WARN, f"degraded, a slower engine runs: {described['backend_fallback']}"
+        return of_images
 
-def _figures(snapshot: Snapshot) -> dict[str, str]:
+
+def _figures(images: ImageCounts) -> dict[str, str]:
     values = {
-        "images_received": str(snapshot.received),
-        "images_processed": str(snapshot.processed),
-        "images_dropped": str(sum(snapshot.dropped.values())),
+        "target": images.target,
+        "images_received": str(images.received),
+        "images_processed": str(images.processed),
+        "images_dropped": str(images.dropped.total()),
     }
-    values |= {f"images_dropped.{cause}": str(count) for cause, count in sorted(snapshot.dropped.items())}
-    values |= {f"bad_input.{cause}": str(count) for cause, count in sorted(snapshot.bad_input.items())}
-    values["latency_samples"] = str(snapshot.latencies_ms.size)
-    if snapshot.latencies_ms.size:
+    values |= {f"images_dropped.{cause}": str(count) for cause, count in sorted(images.dropped.items())}
+    values |= {f"bad_input.{cause}": str(count) for cause, count in sorted(images.bad_input.items())}
+    values["latency_samples"] = str(images.latencies_ms.size)
+    if images.latencies_ms.size:
         for percentile in (50, 95, 99):
-            figure = np.percentile(snapshot.latencies_ms, percentile)
+            figure = np.percentile(images.latencies_ms, percentile)
             values[f"latency_stamp_to_publish_ms.p{percentile}"] = f"{figure:.1f}"
-    values["incompatible_qos"] = str(sum(snapshot.incompatible_qos.values()))
-    values |= {f"incompatible_qos.{topic}": str(n) for topic, n in sorted(snapshot.incompatible_qos.items())}
-    values["errors"] = str(snapshot.errors)
-    values["last_error"] = snapshot.last_error
-    if snapshot.seconds_since_image is not None:
-        values["seconds_since_last_image"] = f"{snapshot.seconds_since_image:.2f}"
+    if images.seconds_since_image is not None:
+        values["seconds_since_last_image"] = f"{images.seconds_since_image:.2f}"
     return values
+
+
+def _faults(counts: NodeCounts) -> dict[str, str]:
+    values = {"incompatible_qos": str(counts.incompatible_qos.total())}
+    values |= {f"incompatible_qos.{topic}": str(count) for topic, count in sorted(counts.incompatible_qos.items())}
+    return {**values, "errors": str(counts.errors), "last_error": counts.last_error}

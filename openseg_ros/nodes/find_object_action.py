@@ -1,7 +1,10 @@
-"""The action ~/find_object: watch the camera until an object is found in several images in a row.
+"""The action ~/find_object: watch the cameras until an object is found in several images in a row.
 
 A goal brings its own queries and limits and is scored beside the node's queries, from the same run of the network.
 The node's queries and topics stay as they are, whatever happens to the goal.
+
+With several cameras all of them are watched, and the images in a row are those of one camera. The header of the result
+tells which: the one that found the object, or else the one whose last image showed it best.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from openseg_ros.geometry.oriented_box import oriented_boxes
 from openseg_ros.geometry.region_surface import region_surfaces
 from openseg_ros.geometry.rigid_transform import quaternions
 from openseg_ros.msg import RegionArray
+from openseg_ros.nodes.camera import Camera
 from openseg_ros.nodes.message_conversion import NO_POSITION, queries_from_message
 from openseg_ros.nodes.object_search import ObjectSearch, Outcome
 from openseg_ros.nodes.request_context import RequestContext
@@ -85,13 +89,13 @@ class FindObjectAction:
         """Whether images are needed."""
         return self._goal is not None
 
-    def look_at(self, header: Header, answer: NetworkAnswer) -> None:
+    def look_at(self, camera: Camera, header: Header, answer: NetworkAnswer) -> None:
         """Take a processed image into account. Runs in the frame thread."""
         goal = self._goal
         if goal is None:
             return
         search = goal.search
-        is_found = search.look_at(header, answer)
+        is_found = search.look_at(camera, header, answer)
         goal.handle.publish_feedback(
             FindObject.Feedback(
                 best_score=search.best_score,
@@ -210,10 +214,11 @@ class FindObjectAction:
     def _result(self, search: ObjectSearch, outcome: Outcome, message: str) -> FindObject.Result:
         result = FindObject.Result(status=int(outcome), message=message, **_no_box())
         result.regions.status = RegionArray.NOT_FOUND
-        if search.last is not None:
-            header, segmentation = search.last
-            points = self._context.points(header, (segmentation.height, segmentation.width))
-            result.regions = self._context.region_array(segmentation, header, points)
+        look = search.best_look()
+        if look is not None:
+            segmentation = look.segmentation
+            points = self._context.points(look.camera, look.header, (segmentation.height, segmentation.width))
+            result.regions = self._context.region_array(segmentation, look.header, points)
             if points is not None and segmentation.target_region is not None:
                 result.box_center, result.box_size = _box(points, segmentation, segmentation.target_region - 1)
         return result

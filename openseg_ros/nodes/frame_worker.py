@@ -1,4 +1,7 @@
-"""One thread that processes the newest image; images that arrive meanwhile replace each other.
+"""One thread that processes the newest image of every camera; images that arrive meanwhile replace each other.
+
+Cameras wait in a line. A camera joins its end with the first image that arrives after its turn, and a newer image takes
+the place of the older one. So, while a camera waits, every other one has at most one turn, however fast it is.
 
 The rate limit runs on the monotonic clock, never on stamps: a bag that loops or a clock that jumps back cannot
 stop it (MIT-SPARK/semantic_inference lost every image after such a jump).
@@ -6,6 +9,7 @@ stop it (MIT-SPARK/semantic_inference lost every image after such a jump).
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -17,40 +21,42 @@ STOP_TIMEOUT_S = 10.0  # longer than the slowest run of a network on a CPU; then
 
 @dataclass(frozen=True)
 class Frame:
-    """An image message with the time of its arrival on the monotonic clock, in seconds."""
+    """An image message of a camera with the time of its arrival on the monotonic clock, in seconds."""
 
+    camera: str  # its name
     message: Any
     received: float
 
 
 class FrameWorker:
-    """Runs `process` in its own thread on the latest offered frame.
+    """Runs `process` in its own thread on the latest offered frames.
 
     Args:
         process: called with one frame at a time. What it raises goes to `on_error`; the thread lives on.
-        on_superseded: called for a frame that a newer one replaced before it was processed.
-        on_error: called with an exception of `process`.
+        on_superseded: called with the camera's name for a frame that a newer one replaced before it was processed.
+        on_error: called with the camera's name and an exception of `process`.
     """
 
     def __init__(
         self,
         process: Callable[[Frame], None],
         *,
-        on_superseded: Callable[[], None],
-        on_error: Callable[[Exception], None],
+        on_superseded: Callable[[str], None],
+        on_error: Callable[[str, Exception], None],
     ) -> None:
         """Make the worker; `start` makes it run."""
         self._process = process
         self._on_superseded = on_superseded
         self._on_error = on_error
         self._changed = threading.Condition()
-        self._latest: Frame | None = None
+        self._waiting: dict[str, Frame] = {}  # by camera, in the order of their turns
+        self._last_start: dict[str, float] = {}  # by camera, on the monotonic clock
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._period = 0.0  # seconds between two starts; 0: no limit
+        self._period = 0.0  # seconds between two starts for one camera; 0: no limit
 
     def set_max_rate(self, hertz: float) -> None:
-        """Start at most `hertz` frames per second; 0 sets no limit."""
+        """Start at most `hertz` frames per second of each camera; 0 sets no limit."""
         with self._changed:
             self._period = 1.0 / hertz if hertz > 0.0 else 0.0
             self._changed.notify()
@@ -58,7 +64,8 @@ class FrameWorker:
     def start(self) -> None:
         """Start the thread."""
         self._stopping = False
-        self._latest = None
+        self._waiting = {}
+        self._last_start = {}
         # Daemon: a network that hangs must not keep the process alive after Ctrl-C.
         self._thread = threading.Thread(target=self._run, name="openseg_frames", daemon=True)
         self._thread.start()
@@ -76,36 +83,33 @@ class FrameWorker:
         return ended
 
     def offer(self, frame: Frame) -> None:
-        """Make `frame` the next one; never blocks."""
+        """Make `frame` the next one of its camera; never blocks."""
         with self._changed:
-            replaced = self._latest is not None
-            self._latest = frame
+            is_replaced = frame.camera in self._waiting
+            self._waiting[frame.camera] = frame  # a camera that waits keeps its place in the line
             self._changed.notify()
-        if replaced:
-            self._on_superseded()
+        if is_replaced:
+            self._on_superseded(frame.camera)
 
     def _run(self) -> None:
-        last_start = float("-inf")
         while True:
             with self._changed:
-                frame = self._take(last_start)
+                frame = self._take()
             if frame is None:
                 return
-            last_start = time.monotonic()
             try:
                 self._process(frame)
             except Exception as error:
-                self._on_error(error)
+                self._on_error(frame.camera, error)
 
-    def _take(self, last_start: float) -> Frame | None:
+    def _take(self) -> Frame | None:
         """Wait until a frame is there and the rate limit allows it; None when stopping. The lock is held."""
         while not self._stopping:
-            wait = last_start + self._period - time.monotonic()
-            if wait > 0.0:
-                self._changed.wait(wait)
-            elif self._latest is None:
-                self._changed.wait()
-            else:
-                frame, self._latest = self._latest, None
-                return frame
+            now = time.monotonic()
+            due = {camera: self._last_start.get(camera, -math.inf) + self._period for camera in self._waiting}
+            ready = next((camera for camera, start in due.items() if start <= now), None)
+            if ready is not None:
+                self._last_start[ready] = now
+                return self._waiting.pop(ready)
+            self._changed.wait(min(due.values()) - now if due else None)
         return None

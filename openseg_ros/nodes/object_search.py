@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 from std_msgs.msg import Header
 
+from openseg_ros.nodes.camera import Camera
 from openseg_ros.segmenter.segmentation import Segmentation, Status
 from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter
 from openseg_ros.text.vocabulary import Vocabulary
@@ -22,37 +24,62 @@ class Outcome(enum.IntEnum):
     CANCELLED = 5
 
 
+@dataclass(frozen=True)
+class Look:
+    """The last image of a camera that was looked at."""
+
+    camera: Camera
+    header: Header
+    segmentation: Segmentation
+    frames_in_a_row: int  # images of this camera up to this one that show the target
+
+
 class ObjectSearch:
-    """Counts the images in a row that show the target of a vocabulary, clearly and alone."""
+    """Counts the images of a camera in a row that show the target of a vocabulary, clearly and alone.
+
+    With several cameras each has a row of its own, and the first complete one ends the search.
+    """
 
     def __init__(self, segmenter: Segmenter, vocabulary: Vocabulary, stable_frames: int) -> None:
         """Look with `segmenter`, whose settings may differ from the node's, until `stable_frames` in a row show it."""
         self._segmenter = segmenter
         self._vocabulary = vocabulary
         self._stable_frames = stable_frames
-        self.frames_seen = 0
-        self.frames_in_a_row = 0
+        self.frames_seen = 0  # of all cameras
         self.best_score = 0.0
-        self.last: tuple[Header, Segmentation] | None = None  # the last image that was looked at
+        self._last: dict[str, Look] = {}  # by the camera's name
 
-    def look_at(self, header: Header, answer: NetworkAnswer) -> bool:
+    def look_at(self, camera: Camera, header: Header, answer: NetworkAnswer) -> bool:
         """Take the next image into account; whether the target is found now. The network does not run."""
         segmentation = self._segmenter.segment(self._segmenter.choose(answer), self._vocabulary)
         target = segmentation.target_result
-        assert target is not None  # a vocabulary without a target is refused before
-        is_shown = target.status is Status.OK and segmentation.status is not Status.DEGRADED
+        is_shown = target is not None and target.status is Status.OK and segmentation.status is not Status.DEGRADED
+        before = self._last.get(camera.name)
+        row = 1 + (before.frames_in_a_row if before is not None else 0) if is_shown else 0
+        # Replaced as a whole, so that any thread may read it.
+        self._last = {**self._last, camera.name: Look(camera, header, segmentation, row)}
         self.frames_seen += 1
-        self.frames_in_a_row = self.frames_in_a_row + 1 if is_shown else 0
-        self.best_score = max(self.best_score, target.score)
-        self.last = (header, segmentation)
-        return self.frames_in_a_row >= self._stable_frames
+        self.best_score = max(self.best_score, segmentation.target_score)
+        return row >= self._stable_frames
+
+    @property
+    def frames_in_a_row(self) -> int:
+        """The longest row that goes on."""
+        return max((look.frames_in_a_row for look in self._last.values()), default=0)
+
+    def best_look(self) -> Look | None:
+        """The last image of the camera whose row is longest; of equal ones, that shows the target best."""
+        return max(
+            self._last.values(), key=lambda look: (look.frames_in_a_row, look.segmentation.target_score), default=None
+        )
 
     def outcome(self) -> Outcome:
         """How the search ends if it ends now."""
-        if self.last is None:
+        best = self.best_look()
+        if best is None:
             return Outcome.NO_IMAGE
-        if self.frames_in_a_row >= self._stable_frames:
+        if best.frames_in_a_row >= self._stable_frames:
             return Outcome.FOUND
-        target = self.last[1].target_result
+        target = best.segmentation.target_result
         is_ambiguous = target is not None and target.status is Status.AMBIGUOUS
         return Outcome.AMBIGUOUS if is_ambiguous else Outcome.NOT_FOUND

@@ -8,7 +8,6 @@ setting a valid value clears it.
 from __future__ import annotations
 
 import enum
-import importlib.util
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from openseg_ros.nodes.optional_packages import HAS_TF2
 from openseg_ros.runtime.engine import BACKENDS, PRECISIONS
 
 
@@ -377,7 +377,7 @@ def _contradiction(values: dict[str, Any]) -> str | None:
     low, high = values["min_relative_area"], values["max_relative_area"]
     if low >= high:
         return f"min_relative_area ({low:g}) must be smaller than max_relative_area ({high:g})"
-    if values["target_frame"] and importlib.util.find_spec("tf2_ros") is None:
+    if values["target_frame"] and not HAS_TF2:
         return (
             f"target_frame '{values['target_frame']}' needs tf2_ros, which is not installed: install it, or leave it ''"
         )

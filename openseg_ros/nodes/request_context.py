@@ -1,23 +1,21 @@
-"""What answering a request takes: the model, the newest image, the parameters of this moment."""
+"""What answers are made from: the model, the cameras' newest images, the parameters of this moment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.msg import RegionArray
-from openseg_ros.nodes.depth_input import DepthInput
+from openseg_ros.nodes.camera import Camera
 from openseg_ros.nodes.loaded_model import LoadedModel
 from openseg_ros.nodes.message_conversion import region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.query_worker import QueryWorker
 from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.request_thread import RequestError
-from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmentation import Segmentation
 from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
 
@@ -25,22 +23,13 @@ from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
 OWN_QUERIES_VERSION = 2**32 - 1
 
 
-@dataclass
-class NewestImage:
-    """The newest image; each attribute is replaced as a whole, so that any thread may read it."""
-
-    received: Image | CompressedImage | None = None
-    processed: tuple[Header, Proposals] | None = None
-
-
 @dataclass(frozen=True)
 class RequestContext:
-    """Everything that requests share, from configure to cleanup. Its methods may be called from any thread."""
+    """What images and requests share, from configure to cleanup. Its methods may be called from any thread."""
 
     model: LoadedModel
     queries: QueryWorker
-    depth: DepthInput
-    newest: NewestImage
+    cameras: tuple[Camera, ...]
     parameters: Callable[[], NodeParameters]
     is_active: Callable[[], bool]
 
@@ -66,7 +55,7 @@ class RequestContext:
             raise RequestError("nothing is looked for: at least one query that is not background is needed")
         return vocabulary
 
-    def points(self, header: Header, size: tuple[int, int]) -> ImagePoints | None:
+    def points(self, camera: Camera, header: Header, size: tuple[int, int]) -> ImagePoints | None:
         """The points of the camera's image with `header` and `size` (H, W), if its depth is still kept.
 
         Returns:
@@ -75,7 +64,7 @@ class RequestContext:
         parameters = self.parameters()
         if not parameters.use_3d:
             return None
-        return self.depth.points(header, size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
+        return camera.depth.points(header, size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
 
     def region_array(self, segmentation: Segmentation, header: Header, points: ImagePoints | None) -> RegionArray:
         """The regions with their vectors, and with positions where there are `points`."""

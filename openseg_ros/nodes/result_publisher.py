@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
@@ -20,64 +18,63 @@ from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
 from openseg_ros.nodes.message_conversion import ID_ENCODINGS, ids_image, region_array_message
+from openseg_ros.nodes.optional_packages import HAS_VISION_MSGS
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.point_clouds import PointClouds
-from openseg_ros.nodes.qos import detections_qos, overlay_qos, overridable, points_qos, result_qos, state_qos
+from openseg_ros.nodes.qos import detections_qos, overlay_qos, overridable, points_qos, result_qos
 from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.target_frame import OutputFrame
 from openseg_ros.segmenter.overlay import draw_overlay
 from openseg_ros.segmenter.segmentation import Segmentation
-from openseg_ros.text.vocabulary import Vocabulary
 
-# Both, because any folder of that name on the path is a package to Python.
-HAS_VISION_MSGS = all(map(importlib.util.find_spec, ("vision_msgs", "vision_msgs.msg")))
 if HAS_VISION_MSGS:
-    from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
+    from vision_msgs.msg import Detection2DArray, Detection3DArray
 
-    from openseg_ros.nodes.detections import (
-        detection_2d_array_message,
-        detection_3d_array_message,
-        label_info_message,
-    )
+    from openseg_ros.nodes.detections import detection_2d_array_message, detection_3d_array_message
 
 
 class ResultPublisher:
-    """Owns the publishers of the per-image outputs."""
+    """Owns the publishers of the outputs of one camera's images."""
 
-    def __init__(self, node: LifecycleNode, embedding_space: str, incompatible_qos: Callable[[str], Any]) -> None:
-        """Create the publishers; `incompatible_qos(topic)` makes the callback for a peer that cannot connect."""
+    def __init__(
+        self, node: LifecycleNode, camera: str, embedding_space: str, incompatible_qos: Callable[[str], Any]
+    ) -> None:
+        """Create the publishers.
+
+        Args:
+            node: has them.
+            camera: the topics are ~/<camera>/mask and so on; "": ~/mask.
+            embedding_space: of the weights.
+            incompatible_qos: makes, from the name of a topic, the callback for a peer that cannot connect.
+        """
         self._node = node
         self._embedding_space = embedding_space
         self._last_overlay = float("-inf")
 
         def publisher(message_type: type, name: str, qos: QoSProfile) -> LifecyclePublisher:
-            events = PublisherEventCallbacks(incompatible_qos=incompatible_qos(name))
+            topic = f"~/{camera}/{name}" if camera else f"~/{name}"
+            events = PublisherEventCallbacks(incompatible_qos=incompatible_qos(topic))
             return node.create_lifecycle_publisher(
-                message_type, name, qos, event_callbacks=events, qos_overriding_options=overridable()
+                message_type, topic, qos, event_callbacks=events, qos_overriding_options=overridable()
             )
 
-        self._target_mask = publisher(Image, "~/target_mask", result_qos())
-        self._regions = publisher(RegionArray, "~/regions", result_qos())
-        self._mask = publisher(Image, "~/mask", result_qos())
-        self._instances = publisher(Image, "~/instances", result_qos())
-        self._confidence = publisher(Image, "~/confidence", result_qos())
-        self._mask_png = publisher(CompressedImage, "~/mask/compressed", result_qos())
-        self._points = publisher(PointCloud2, "~/points", points_qos())
-        self._target_points = publisher(PointCloud2, "~/target_points", points_qos())
-        self._scene_minus_target_points = publisher(PointCloud2, "~/scene_minus_target_points", points_qos())
-        self._overlay = publisher(Image, "~/overlay", overlay_qos())
-        self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", overlay_qos())
+        self._target_mask = publisher(Image, "target_mask", result_qos())
+        self._regions = publisher(RegionArray, "regions", result_qos())
+        self._mask = publisher(Image, "mask", result_qos())
+        self._instances = publisher(Image, "instances", result_qos())
+        self._confidence = publisher(Image, "confidence", result_qos())
+        self._mask_png = publisher(CompressedImage, "mask/compressed", result_qos())
+        self._points = publisher(PointCloud2, "points", points_qos())
+        self._target_points = publisher(PointCloud2, "target_points", points_qos())
+        self._scene_minus_target_points = publisher(PointCloud2, "scene_minus_target_points", points_qos())
+        self._overlay = publisher(Image, "overlay", overlay_qos())
+        self._overlay_jpeg = publisher(CompressedImage, "overlay/compressed", overlay_qos())
         self._clouds = (self._target_points, self._scene_minus_target_points, self._points)
         self._detections: LifecyclePublisher | None = None
         self._detections_3d: LifecyclePublisher | None = None
-        self._label_info: Publisher | None = None
         if HAS_VISION_MSGS:
-            self._detections = publisher(Detection2DArray, "~/detections", detections_qos())
-            self._detections_3d = publisher(Detection3DArray, "~/detections_3d", detections_qos())
-            self._label_info = node.create_publisher(  # not a lifecycle publisher: it is latched before activation
-                LabelInfo, "~/label_info", state_qos(), qos_overriding_options=overridable()
-            )
-        self._described_version: int | None = None
+            self._detections = publisher(Detection2DArray, "detections", detections_qos())
+            self._detections_3d = publisher(Detection3DArray, "detections_3d", detections_qos())
         self._results = (
             self._target_mask,
             self._regions,
@@ -93,14 +90,6 @@ class ResultPublisher:
         """Remove the publishers from the ROS graph."""
         for publisher in (*self._results, self._overlay, self._overlay_jpeg):
             self._node.destroy_lifecycle_publisher(publisher)
-        if self._label_info is not None:
-            self._node.destroy_publisher(self._label_info)
-
-    def describe_labels(self, vocabulary: Vocabulary, header: Header, threshold: float) -> None:
-        """Publish, once per vocabulary, what the numbers in masks mean; before an image is scored with it."""
-        if self._label_info is not None and vocabulary.version != self._described_version:
-            self._label_info.publish(label_info_message(vocabulary, header, threshold))
-            self._described_version = vocabulary.version
 
     def is_wanted(self, overlay_rate_hz: float) -> bool:
         """Whether anybody subscribes to an output that is due now."""

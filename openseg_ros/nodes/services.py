@@ -2,6 +2,10 @@
 
 Those that compute do it in the thread of requests; here, in the executor's thread, they only wait for it as
 coroutines, so that images keep coming in.
+
+With several cameras the header of an answer tells whose image it is about. `~/find_regions` looks at the newest
+processed image of each and answers with the one that shows the phrase best; the newest image for `~/segment_image` is
+the one that came last from any.
 """
 
 from __future__ import annotations
@@ -15,10 +19,11 @@ import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
-from openseg_ros.nodes.image_codec import ImageError, decode_compressed, decode_image
+from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
+from openseg_ros.nodes.camera import Camera
 from openseg_ros.nodes.message_conversion import flat_vectors, ids_image, queries_from_message
 from openseg_ros.nodes.query_worker import QueryReport, QueryStatus
 from openseg_ros.nodes.request_context import OWN_QUERIES_VERSION, RequestContext
@@ -128,33 +133,35 @@ class Services:
         context.require_active()
         parameters, model = context.parameters(), context.model
         vocabulary = build_vocabulary([Query(request.text)], model.encoder, OWN_QUERIES_VERSION)
-        processed = context.newest.processed
-        if processed is None:
+        segmenter = model.segmenter(parameters)
+        answers = [
+            (segmenter.segment(proposals, vocabulary), camera, header, proposals)
+            for camera in context.cameras
+            for header, proposals in filter(None, [camera.newest.processed])
+        ]
+        if not answers:
             raise RequestError("no image was processed yet; images are processed while an output has a subscriber")
-        header, proposals = processed
-        segmentation = model.segmenter(parameters).segment(proposals, vocabulary)
+        segmentation, camera, header, proposals = max(answers, key=lambda answer: answer[0].target_score)
         status = segmentation.status
         if request.top_k:  # the best ones whatever their scores
             best = replace(parameters, score_threshold=0.0, max_regions=request.top_k)
             segmentation = model.segmenter(best).segment(proposals, vocabulary)
-        points = context.points(header, (segmentation.height, segmentation.width))
+        points = context.points(camera, header, (segmentation.height, segmentation.width))
         response.regions = context.region_array(segmentation, header, points)
         response.regions.status = int(status)
 
     def _segment_image(self, request: SegmentImage.Request, response: SegmentImage.Response) -> None:
         context = self._context
         context.require_active()
-        message = context.newest.received if request.use_latest else request.image
-        if message is None:
-            raise RequestError("no image was received yet")
+        camera, message = self._newest_image() if request.use_latest else (None, request.image)
         rgb = decode_compressed(message) if isinstance(message, CompressedImage) else decode_image(message)
         vocabulary = context.queries.vocabulary
         if request.queries.queries:
             vocabulary = context.own_vocabulary(queries_from_message(request.queries))
             response.message = "; ".join(vocabulary.rejected)
         segmenter = context.model.segmenter(context.parameters())
-        # Depth belongs to the camera's own images.
-        points = context.points(message.header, rgb.shape[:2]) if request.use_latest else None
+        # Depth belongs to a camera's own images.
+        points = context.points(camera, message.header, rgb.shape[:2]) if camera is not None else None
         xyz = None if points is None else points.xyz
         segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, xyz)
         response.regions = context.region_array(segmentation, message.header, points)
@@ -162,3 +169,19 @@ class Services:
         response.instances = ids_image(segmentation.instances, message.header)
         response.class_ids = np.array([*range(vocabulary.num_labels + 1), vocabulary.unlabelled], np.uint16)
         response.class_names = [OTHER, *vocabulary.phrases, UNLABELLED]
+
+    def _newest_image(self) -> tuple[Camera, Image | CompressedImage]:
+        """The camera whose image came last, and that image.
+
+        Raises:
+            RequestError: none came.
+        """
+        received = [
+            (frame.received, camera, frame.message)
+            for camera in self._context.cameras
+            for frame in filter(None, [camera.newest.received])
+        ]
+        if not received:
+            raise RequestError("no image was received yet")
+        _, camera, message = max(received, key=lambda item: item[0])
+        return camera, message

@@ -124,6 +124,11 @@ class Segmentation:
         return None if target is None else self.query_results[self.vocabulary.labels[target] - 1]
 
     @property
+    def target_score(self) -> float:
+        """Probability of the target's best region, whether it passes its threshold or not; 0 without a query."""
+        return self.target_result.score if self.target_result is not None else 0.0
+
+    @property
     def target_region(self) -> int | None:
         """Id of the target's best region."""
         return self.target_result.region if self.target_result is not None else None

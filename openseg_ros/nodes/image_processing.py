@@ -1,0 +1,139 @@
+"""One image of a camera in, one set of outputs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from rclpy.clock import Clock
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
+from openseg_ros.nodes.camera import Camera
+from openseg_ros.nodes.find_object_action import FindObjectAction
+from openseg_ros.nodes.frame_worker import Frame
+from openseg_ros.nodes.parameters import NodeParameters
+from openseg_ros.nodes.request_context import RequestContext
+from openseg_ros.nodes.target_frame import OutputFrame, TargetFrame, TransformError
+from openseg_ros.runtime.engine import EngineError
+from openseg_ros.segmenter.proposals import Proposals
+from openseg_ros.segmenter.segmentation import Segmentation
+from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter
+
+
+class ImageProcessing:
+    """Decodes, runs the network, scores and publishes. Runs in the frame thread, one image at a time."""
+
+    def __init__(
+        self,
+        context: RequestContext,
+        *,
+        clock: Clock,
+        find_object: FindObjectAction,
+        target_frame: TargetFrame | None,
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        """Make it ready.
+
+        Args:
+            context: what answers are made from.
+            clock: of the images' stamps.
+            find_object: looks at every processed image too.
+            target_frame: of clouds and boxes; None: the camera's own.
+            failed: told the camera's name and what the network's run raised.
+        """
+        self.is_paused = False
+        self._context = context
+        self._clock = clock
+        self._find_object = find_object
+        self._target_frame = target_frame
+        self._failed = failed
+
+    def pause(self, is_paused: bool) -> None:
+        """Leave images alone from now on, or not any more; from any thread."""
+        self.is_paused = is_paused
+
+    def process(self, camera: Camera, frame: Frame) -> None:
+        """Publish what the newest image of `camera` shows, or count why not."""
+        parameters = self._context.parameters()
+        header: Header = frame.message.header
+        cause = self._cause_to_drop(camera, header, parameters)
+        if cause:
+            camera.counters.image_dropped(cause)
+            return
+        decode = decode_compressed if isinstance(frame.message, CompressedImage) else decode_image
+        try:
+            rgb = decode(frame.message)
+        except ImageError as error:
+            camera.counters.bad_input.count(error.fault.value, f"image refused: {error}")
+            return
+        vocabulary = self._context.queries.vocabulary  # the snapshot that every output of this image is scored with
+        segmenter = self._context.model.segmenter(parameters)
+        answer = self._run(segmenter, rgb, camera)
+        proposals = segmenter.choose(answer)
+        if parameters.track_memory_s > 0.0 and camera.results.needs_identities():
+            proposals = self._identify(proposals, frame, camera, parameters.track_memory_s)
+        camera.newest.processed = (header, proposals)
+        points, output_frame = None, None
+        if camera.results.needs_points() or any(query.relations for query in vocabulary.queries):
+            points = self._context.points(camera, header, rgb.shape[:2])
+        if parameters.use_3d and camera.results.needs_frame():
+            output_frame = self._output_frame(camera, header, parameters.transform_timeout_s)
+        segmentation = segmenter.segment(proposals, vocabulary, None if points is None else points.xyz)
+        camera.results.publish_results(segmentation, rgb, points, header, parameters, output_frame)
+        camera.counters.image_processed(self._age(header), _fate_of_target(segmentation))
+        self._find_object.look_at(camera, header, answer)
+        camera.results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
+
+    def _cause_to_drop(self, camera: Camera, header: Header, parameters: NodeParameters) -> str:
+        """The key in diagnostics; empty for an image that is to be processed."""
+        if self.is_paused:
+            return "paused"
+        age = self._age(header)
+        if parameters.max_image_age_s > 0.0 and age is not None and age > parameters.max_image_age_s:
+            return "too_old"
+        if not (camera.results.is_wanted(parameters.overlay_rate_hz) or self._find_object.is_searching):
+            return "nobody_subscribes"
+        return ""
+
+    def _run(self, segmenter: Segmenter, rgb: np.ndarray, camera: Camera) -> NetworkAnswer:
+        try:
+            return segmenter.run(rgb)
+        except EngineError as error:  # silence would mean dead, so there is an answer that says "degraded"
+            self._failed(camera.name, error)
+            return self._context.model.failed_answer(rgb.shape[:2])
+
+    def _identify(self, proposals: Proposals, frame: Frame, camera: Camera, memory_s: float) -> Proposals:
+        return camera.tracker.identify(
+            proposals,
+            stamp_ns=_nanoseconds(frame.message.header) or int(frame.received * 1e9),
+            embedding_space=self._context.model.weights.embedding_space,
+            memory_s=memory_s,
+        )
+
+    def _output_frame(self, camera: Camera, header: Header, timeout_s: float) -> OutputFrame | None:
+        """The frame of clouds and boxes of the image with `header`; None where its pose is not known."""
+        if self._target_frame is None:
+            return OutputFrame(header)
+        try:
+            return self._target_frame.of(header, timeout_s)
+        except TransformError as error:
+            camera.counters.bad_input.count("no_transform", str(error))
+            return None
+
+    def _age(self, header: Header) -> float | None:
+        """Seconds from the stamp to now, negative for a stamp in the future; None without a stamp."""
+        stamp = _nanoseconds(header)
+        return (self._clock.now().nanoseconds - stamp) * 1e-9 if stamp else None
+
+
+def _fate_of_target(segmentation: Segmentation) -> str:
+    """How the target fared, in words; empty without a query."""
+    target = segmentation.target_result
+    return "" if target is None else " ".join([target.status.name, target.reason]).strip()
+
+
+def _nanoseconds(header: Header) -> int:
+    """The stamp; 0 stands for none."""
+    return int(header.stamp.sec * 10**9 + header.stamp.nanosec)
