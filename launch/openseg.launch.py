@@ -8,6 +8,7 @@ An argument that is left empty does not touch what the parameter file says.
 
 import os
 import re
+from collections.abc import Mapping
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -38,6 +39,12 @@ ARGUMENTS = [
         "params_file",
         default_value=os.path.join(SHARE, "config", "openseg.yaml"),
         description="YAML file with the node's parameters; the arguments below win over it.",
+    ),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description='Names of several cameras, "wrist, front". image, camera_info and depth are then topics of each '
+        "camera: below its name, or {camera} in them stands for it. Empty: one camera without a name.",
     ),
     DeclareLaunchArgument(
         "image",
@@ -125,10 +132,10 @@ ARGUMENTS = [
         "rviz",
         default_value="false",
         choices=SWITCH,
-        description="Show overlay and point clouds in RViz, with the layout config/openseg.rviz.",
+        description="Show overlay and point clouds, of the first camera, in RViz, with the layout config/openseg.rviz.",
     ),
 ]
-RVIZ_TOPICS = ("overlay", "target_points", "scene_minus_target_points")  # of the node, in config/openseg.rviz
+RVIZ_TOPICS = ("overlay", "target_points", "scene_minus_target_points")  # of a camera, in config/openseg.rviz
 
 
 def profile_environment() -> dict[str, str]:
@@ -148,16 +155,46 @@ def parameter_overrides(context: LaunchContext) -> dict[str, ParameterValue | bo
         for name in ("backend", "device", "weights", "image_transport")
         if (value := context.launch_configurations[name])
     }
-    phrases = [phrase.strip() for phrase in context.launch_configurations["queries"].split(";")]
-    if any(phrases):
-        given = [phrase for phrase in phrases if phrase]
-        overrides["default_queries"] = ParameterValue(given, value_type=list[str])
+    for name, given in (
+        ("default_queries", parts(context.launch_configurations["queries"], ";")),
+        ("cameras", parts(context.launch_configurations["cameras"], ",")),
+    ):
+        if given:
+            overrides[name] = ParameterValue(given, value_type=list[str])
     if context.launch_configurations["use_3d"]:
         overrides["use_3d"] = context.launch_configurations["use_3d"] == "true"
     if context.launch_configurations["overlay"] == "false":
         overrides["overlay_rate_hz"] = 0.0
     overrides["use_sim_time"] = context.launch_configurations["use_sim_time"] == "true"
     return overrides
+
+
+def parts(text: str, separator: str) -> list[str]:
+    """The parts of `text` that are not blank."""
+    return [part.strip() for part in text.split(separator) if part.strip()]
+
+
+def topic_of(camera: str, topic: str) -> str:
+    """An argument that names a topic of every camera, for one of them; as it is for the one without a name."""
+    if not camera:
+        return topic
+    if "{camera}" in topic:
+        return topic.replace("{camera}", camera)
+    if topic.startswith("/"):
+        raise ValueError(f"every camera would have the topic {topic}: write {{camera}} where its name belongs")
+    return f"{camera}/{topic}"
+
+
+def input_remappings(camera: str, argument: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The node's own names of a camera's topics, and the names that the arguments give them."""
+    image = topic_of(camera, argument["image"])
+    own = f"{camera}/" if camera else ""
+    return [
+        (f"{own}image", image),
+        (f"{own}image/compressed", f"{image}/compressed"),
+        (f"{own}camera_info", topic_of(camera, argument["camera_info"])),
+        (f"{own}depth_registered/image_rect", topic_of(camera, argument["depth"])),
+    ]
 
 
 def absolute_topic(namespace: str, topic: str) -> str:
@@ -183,7 +220,7 @@ def bring_up(node: LifecycleNode) -> list[Action]:
 def start(context: LaunchContext) -> list[Action]:
     """The actions for the arguments that were given."""
     argument = context.launch_configurations
-    image = argument["image"]
+    cameras = parts(argument["cameras"], ",") or [""]
     environment = profile_environment()
     node = LifecycleNode(
         package="openseg_ros",
@@ -192,12 +229,7 @@ def start(context: LaunchContext) -> list[Action]:
         name=argument["name"],
         prefix=[argument["python_executable"]],
         parameters=[argument["params_file"], parameter_overrides(context)],
-        remappings=[
-            ("image", image),
-            ("image/compressed", f"{image}/compressed"),
-            ("camera_info", argument["camera_info"]),
-            ("depth_registered/image_rect", argument["depth"]),
-        ],
+        remappings=[remapping for camera in cameras for remapping in input_remappings(camera, argument)],
         ros_arguments=["--log-level", argument["log_level"]],
         additional_env=environment,
         output="screen",
@@ -208,20 +240,21 @@ def start(context: LaunchContext) -> list[Action]:
         actions += bring_up(node)
     own = absolute_topic(argument["namespace"], argument["name"])
     if argument["rviz"] == "true":
+        shown = "/".join(filter(None, (own, cameras[0])))
         rviz = Node(
             package="rviz2",
             executable="rviz2",
             arguments=["-d", os.path.join(SHARE, "config", "openseg.rviz")],
-            remappings=[(f"/openseg/{topic}", f"{own}/{topic}") for topic in RVIZ_TOPICS],
+            remappings=[(f"/openseg/{topic}", f"{shown}/{topic}") for topic in RVIZ_TOPICS],
             parameters=[{"use_sim_time": argument["use_sim_time"] == "true"}],
             additional_env=environment,
         )
         actions.append(rviz)
     if argument["record"]:
-        camera = absolute_topic(argument["namespace"], image)
-        topics = f"^({re.escape(own)}/.*|{re.escape(camera)}(/compressed)?)$"
+        images = [absolute_topic(argument["namespace"], topic_of(camera, argument["image"])) for camera in cameras]
+        recorded = [f"{re.escape(own)}/.*", *(f"{re.escape(image)}(/compressed)?" for image in images)]
         command = ["ros2", "bag", "record", "--storage", "mcap", "--output", argument["record"]]
-        recorder = [*command, "--regex", topics]
+        recorder = [*command, "--regex", f"^({'|'.join(recorded)})$"]
         actions.append(ExecuteProcess(cmd=recorder, additional_env=environment, output="screen"))
     return actions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +39,13 @@ def run(
     params_file: Annotated[
         Path | None, typer.Option(help="ROS 2 parameter file (YAML).", exists=True, dir_okay=False)
     ] = None,
+    cameras: Annotated[
+        str,
+        typer.Option(
+            help='Names of several cameras, "wrist, front". The three topics below are then those of each camera: '
+            "below its name, or {camera} in them stands for it."
+        ),
+    ] = "",
     image: Annotated[str, typer.Option(help="Topic of the camera's images.")] = "image",
     camera_info: Annotated[str, typer.Option(help="Topic of the camera's intrinsics, for 3D.")] = "camera_info",
     depth: Annotated[
@@ -67,16 +74,19 @@ def run(
     Options that are not given leave the value of the parameter file, or else the node's default.
     """
     phrases = [phrase.strip() for phrase in (queries or "").split(";") if phrase.strip()]
+    names = [name.strip() for name in cameras.split(",") if name.strip()]
     given = {
         "backend": backend,
         "device": device,
         "weights": weights,
         "image_transport": image_transport.value if image_transport is not None else None,
+        "cameras": names or None,
         "use_3d": use_3d,
         "default_queries": phrases or None,
         "overlay_rate_hz": None if overlay else 0.0,
         "use_sim_time": True if use_sim_time else None,
     }
+    topics = input_topics(names, image, camera_info, depth)
     use_large_shared_memory()
     try:
         from openseg_ros.nodes.openseg_node import run_node
@@ -92,19 +102,47 @@ def run(
                 namespace=namespace,
                 name=name,
                 params_file=params_file,
-                # The compressed topic lies beside the raw one (image_transport's convention).
-                topics={
-                    "image": image,
-                    "image/compressed": f"{image}/compressed",
-                    "camera_info": camera_info,
-                    "depth_registered/image_rect": depth,
-                },
+                topics=topics,
                 log_level=log_level.value,
             ),
             parameters={key: value for key, value in given.items() if value is not None},
             autostart=autostart,
         )
     )
+
+
+def input_topics(cameras: Sequence[str], image: str, camera_info: str, depth: str) -> dict[str, str]:
+    """The topics that the options name, by the node's own names for them.
+
+    Args:
+        cameras: names; empty: one camera without a name.
+        image: the option, as are the others.
+        camera_info: see image.
+        depth: see image.
+    """
+    # The compressed topic lies beside the raw one (image_transport's convention).
+    topics = {
+        "image": image,
+        "image/compressed": f"{image}/compressed",
+        "camera_info": camera_info,
+        "depth_registered/image_rect": depth,
+    }
+    if not cameras:
+        return topics
+    return {f"{camera}/{own}": topic_of(camera, topic) for camera in cameras for own, topic in topics.items()}
+
+
+def topic_of(camera: str, topic: str) -> str:
+    """An option that names a topic of every camera, for one of them.
+
+    Raises:
+        typer.BadParameter: it is the same for all.
+    """
+    if "{camera}" in topic:
+        return topic.replace("{camera}", camera)
+    if topic.startswith("/"):
+        raise typer.BadParameter(f"every camera would have the topic {topic}: write {{camera}} where its name belongs")
+    return f"{camera}/{topic}"
 
 
 def ros_arguments(

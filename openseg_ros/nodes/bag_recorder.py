@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
@@ -94,9 +95,11 @@ def topics_of_node(name: str) -> Choice:
         name: full name of the node, for example "/openseg".
     """
     namespace, _, own_name = name.rpartition("/")
-    answers = {f"{name}/{answer}" for answer in ANSWERS}
+    # With several cameras the name of one stands between the node's name and the answer's.
+    answer = re.compile(rf"{re.escape(name)}/(\w+/)?({'|'.join(ANSWERS)})")
 
     def choose(node: Node) -> Collection[str]:
+        answers = {topic for topic, _ in node.get_topic_names_and_types() if answer.fullmatch(topic)}
         if (own_name, namespace or "/") not in node.get_node_names_and_namespaces():
             return answers
         inputs = node.get_subscriber_names_and_types_by_node(own_name, namespace or "/")

@@ -37,7 +37,8 @@ from openseg_ros.nodes.impossible_transitions import answer_impossible_transitio
 from openseg_ros.nodes.loaded_model import LoadedModel, load_model
 from openseg_ros.nodes.message_conversion import queries_from_message
 from openseg_ros.nodes.optional_packages import HAS_VISION_MSGS
-from openseg_ros.nodes.parameters import NodeParameters, ParameterTable
+from openseg_ros.nodes.parameter_table import ParameterTable
+from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.qos import camera_qos, overridable, query_qos
 from openseg_ros.nodes.query_worker import QueryReport, QueryStatus, QueryWorker
 from openseg_ros.nodes.request_context import RequestContext
@@ -114,7 +115,7 @@ class OpensegNode(LifecycleNode):
         if not HAS_VISION_MSGS:
             missing = "vision_msgs is not installed: no ~/label_info, ~/detections and ~/detections_3d"
             self.get_logger().info(missing, once=True)
-        for name, counters in self._counters.of_cameras(("",)).items():
+        for name, counters in self._counters.of_cameras(parameters.cameras or ("",)).items():
             self._cameras[name] = self._camera(name, counters, model)
             until_cleanup(self._cameras[name].results.destroy)
         target_frame = TargetFrame(self, parameters.target_frame) if parameters.target_frame else None

@@ -1,25 +1,14 @@
-"""The node's parameters: one table with defaults, descriptions, limits, and when each may be changed.
-
-A value that is refused always comes with a reason. A value refused at start-up (from a parameter file or the
-command line) does not end the process: the default takes its place, configuring fails with the reason, and
-setting a valid value clears it.
-"""
+"""The node's parameters: one list with defaults, descriptions, limits, and when each may be changed."""
 
 from __future__ import annotations
 
 import enum
 import math
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-from openseg_ros.nodes.optional_packages import HAS_TF2
 from openseg_ros.runtime.engine import BACKENDS, PRECISIONS
 
 
@@ -33,7 +22,7 @@ class Change(enum.Enum):
 
 @dataclass(frozen=True)
 class ParameterSpecification:
-    """One row of the table. `limits` are inclusive; `choices` is empty where every text is allowed."""
+    """One parameter. `limits` are inclusive; `choices` is empty where every text is allowed."""
 
     name: str
     default: bool | int | float | str | list[str]
@@ -41,7 +30,7 @@ class ParameterSpecification:
     change: Change
     limits: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
-    pattern: str = ""  # regular expression that a text must match as a whole; "" allows every text
+    pattern: str = ""  # regular expression that a text, or each of a list, must match as a whole; "" allows every text
 
     def fault(self, value: object) -> str | None:
         """Why `value` is refused, or None. rclpy has checked its type already."""
@@ -55,8 +44,10 @@ class ParameterSpecification:
                 return f"{self.name} must be within {low:g} and {high:g}, not {value:g}"
         if self.choices and value not in self.choices:
             return f"{self.name} must be one of {', '.join(self.choices)}, not '{value}'"
-        if self.pattern and isinstance(value, str) and not re.fullmatch(self.pattern, value):
-            return f"{self.name} '{value}' is not understood. {self.description}"
+        texts = value if isinstance(value, list) else [value]
+        for text in texts if self.pattern else ():
+            if not re.fullmatch(self.pattern, text):
+                return f"{self.name} '{text}' is not understood. {self.description}"
         return None
 
     def descriptor(self) -> ParameterDescriptor:
@@ -79,7 +70,7 @@ class ParameterSpecification:
         return descriptor
 
 
-_EMPTY_LIST = [""]  # ROS cannot tell the type of an empty list; one empty text stands for it
+EMPTY_LIST = [""]  # ROS cannot tell the type of an empty list; one empty text stands for it
 
 SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
@@ -116,6 +107,14 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         pattern=r"(\d+x\d+)?",
     ),
     ParameterSpecification(
+        "cameras",
+        EMPTY_LIST,
+        "Names of several cameras, which come in front of the names of their topics: wrist/image, ~/wrist/mask; empty: "
+        "one camera without a name. A name has letters, digits and single underscores, a letter first.",
+        Change.UNCONFIGURED,
+        pattern=r"([A-Za-z](_?[A-Za-z0-9])*)?",
+    ),
+    ParameterSpecification(
         "image_transport",
         "raw",
         "raw subscribes to image, compressed to image/compressed (JPEG or PNG).",
@@ -130,7 +129,7 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ),
     ParameterSpecification(
         "default_queries",
-        _EMPTY_LIST,
+        EMPTY_LIST,
         "What to look for after configuring, until a query arrives: phrases or commands, as on ~/query.",
         Change.UNCONFIGURED,
     ),
@@ -207,7 +206,7 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
         "max_rate_hz",
         0.0,
-        "Most images per second that are processed; 0: as many as the engine manages.",
+        "Most images per second of each camera that are processed; 0: as many as the engine manages.",
         Change.ANY_TIME,
         limits=(0.0, 1000.0),
     ),
@@ -251,7 +250,7 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
         "overlay_rate_hz",
         5.0,
-        "Most pictures per second on ~/overlay and ~/overlay/compressed; 0: never.",
+        "Most pictures per second of each camera on ~/overlay and ~/overlay/compressed; 0: never.",
         Change.ANY_TIME,
         limits=(0.0, 1000.0),
     ),
@@ -274,6 +273,7 @@ class NodeParameters:
     precision: str
     device: str
     network_size: tuple[int, int] | None  # (H, W) pixels; None: as trained
+    cameras: tuple[str, ...]
     image_transport: str
     use_3d: bool
     default_queries: tuple[str, ...]
@@ -295,90 +295,3 @@ class NodeParameters:
     transform_timeout_s: float
     overlay_rate_hz: float
     diagnostics_period_s: float
-
-
-class ParameterTable:
-    """Declares the parameters on a lifecycle node, guards every change and hands out `NodeParameters`."""
-
-    def __init__(self, node: Node, is_configured: Callable[[], bool]) -> None:
-        """Declare everything; a bad start-up value is remembered in `faults`, see the module's text."""
-        self._node = node
-        self._is_configured = is_configured
-        self._specifications = {row.name: row for row in SPECIFICATIONS}
-        self.faults: dict[str, str] = {}
-        for row in SPECIFICATIONS:
-            self._declare(row)
-        node.add_on_set_parameters_callback(self._refuse_bad_changes)
-        node.add_post_set_parameters_callback(self._clear_faults)
-
-    def _declare(self, row: ParameterSpecification) -> None:
-        default = row.default
-        try:
-            value = self._node.declare_parameter(row.name, default, row.descriptor()).value
-        except InvalidParameterTypeException as error:
-            wanted = Parameter.Type.from_parameter_value(default).name.lower()
-            hint = " (write 1.0, not 1)" if wanted == "double" else ""
-            self.faults[row.name] = f"{row.name} must be a {wanted}{hint}: {error}"
-        except InvalidParameterValueException as error:
-            self.faults[row.name] = f"{row.name} is refused: {error}"
-        else:
-            if value is None and isinstance(default, list):
-                default = _EMPTY_LIST  # what `[]` in a parameter file arrives as
-            else:
-                fault = row.fault(value)
-                if fault is None:
-                    return
-                self.faults[row.name] = fault
-            self._node.undeclare_parameter(row.name)
-        self._node.declare_parameter(row.name, default, row.descriptor(), ignore_override=True)
-
-    def read(self) -> NodeParameters:
-        """The present values.
-
-        Raises:
-            ValueError: values from start-up that were refused, or values that contradict each other or what is
-                installed.
-        """
-        if self.faults:
-            raise ValueError("; ".join(self.faults.values()))
-        values: dict[str, Any] = {row.name: self._node.get_parameter(row.name).value for row in SPECIFICATIONS}
-        contradiction = _contradiction(values)
-        if contradiction is not None:
-            raise ValueError(contradiction)
-        for name in ("default_queries", "background_queries"):
-            values[name] = tuple(text for text in values[name] if text)
-        height, _, width = values["network_size"].partition("x")
-        values["network_size"] = (int(height), int(width)) if width else None
-        return NodeParameters(**values)
-
-    def _refuse_bad_changes(self, changes: Sequence[Parameter]) -> SetParametersResult:
-        values = {row.name: self._node.get_parameter(row.name).value for row in SPECIFICATIONS}
-        for parameter in changes:
-            row = self._specifications.get(parameter.name)
-            if row is None:  # use_sim_time and qos_overrides belong to rclpy
-                continue
-            fault = row.fault(parameter.value)
-            if fault is None and row.change is Change.UNCONFIGURED and self._is_configured():
-                fault = f"{row.name} can only be changed while the node is unconfigured: clean it up first"
-            if fault is not None:
-                return SetParametersResult(successful=False, reason=fault)
-            values[row.name] = parameter.value
-        contradiction = _contradiction(values)
-        if contradiction is not None:
-            return SetParametersResult(successful=False, reason=contradiction)
-        return SetParametersResult(successful=True)
-
-    def _clear_faults(self, changes: Sequence[Parameter]) -> None:
-        for parameter in changes:
-            self.faults.pop(parameter.name, None)
-
-
-def _contradiction(values: dict[str, Any]) -> str | None:
-    low, high = values["min_relative_area"], values["max_relative_area"]
-    if low >= high:
-        return f"min_relative_area ({low:g}) must be smaller than max_relative_area ({high:g})"
-    if values["target_frame"] and not HAS_TF2:
-        return (
-            f"target_frame '{values['target_frame']}' needs tf2_ros, which is not installed: install it, or leave it ''"
-        )
-    return None

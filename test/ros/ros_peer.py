@@ -239,9 +239,9 @@ class Peer:
         """An rgb8 message."""
         return encode_image(rgb, "rgb8", header if header is not None else self.stamp())
 
-    def status(self, recorder: Recorder) -> dict[str, str]:
-        """Keys and values of the newest diagnostics of the node; "level" and "message" are added."""
-        name = f"{self.target.lstrip('/')}: segmentation"
+    def status(self, recorder: Recorder, title: str = "segmentation") -> dict[str, str]:
+        """Keys and values of the newest diagnostics of the node or, by title, of a camera, with "level", "message"."""
+        name = f"{self.target.lstrip('/')}: {title}"
         for array in reversed(recorder.messages):
             for status in array.status:
                 if status.name == name:
@@ -249,11 +249,11 @@ class Peer:
                     return values | {"level": str(status.level[0]), "message": status.message}
         return {}
 
-    def fresh_status(self, recorder: Recorder) -> dict[str, str]:
+    def fresh_status(self, recorder: Recorder, title: str = "segmentation") -> dict[str, str]:
         """Diagnostics that began after this call."""
         seen = len(recorder.messages)
         wait_until(lambda: len(recorder.messages) >= seen + 2, "diagnostics")
-        return self.status(recorder)
+        return self.status(recorder, title)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (120, 160)) -> np.ndarray:

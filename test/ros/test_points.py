@@ -22,7 +22,7 @@ from openseg_ros.geometry.region_surface import centroids, region_surfaces
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.optional_packages import HAS_VISION_MSGS
-from openseg_ros.nodes.parameters import ParameterTable
+from openseg_ros.nodes.parameter_table import ParameterTable
 from openseg_ros.runtime.engine import create_engine
 from openseg_ros.runtime.weights import load_weights
 from openseg_ros.segmenter.segmentation import Segmentation
