@@ -35,10 +35,10 @@ from std_msgs.msg import String
 from openseg_ros.bags.ground_truth import truth_of_topics
 from openseg_ros.bags.writing import BagWriter
 from openseg_ros.cli.run import use_large_shared_memory
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, named_topics
-from openseg_ros.nodes.image_codec import decode_ids
 from openseg_ros.nodes.qos import overlay_qos, result_qos, state_qos
 from openseg_ros.segmenter.scoring import Status
 

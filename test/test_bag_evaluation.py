@@ -125,6 +125,20 @@ def test_truth_and_reference_may_lie_in_bags_of_their_own(tmp_path) -> None:
     assert (alone["miou"], alone["grounding_miou"], alone["compared_images"]) == (None, None, 0)
 
 
+def test_one_of_several_cameras_is_evaluated_with_the_queries_of_its_node(tmp_path) -> None:
+    outputs = {
+        "/openseg/regions": "/openseg/wrist/regions",
+        "/openseg/mask/compressed": "/openseg/wrist/mask/compressed",
+    }
+    of_wrist = [(outputs.get(topic, topic), time, message) for topic, time, message in run()]
+    of_front: list[Message] = [("/openseg/front/regions", at(k / 7), regions(at(k / 7), [], "a/b")) for k in range(9)]
+    bag = write_bag(tmp_path / "bag", of_wrist + of_front + ground_truth())
+    found = figures(bag, "--node", "/openseg/wrist")
+    check_agreement(found)
+    assert (found["answers"], found["dropped"]) == (27, 2)
+    assert found["query_switch_max_s"] == pytest.approx(1.76 - 1.5)
+
+
 def test_stamps_of_another_day_are_no_latency(tmp_path) -> None:
     later = [(topic, time + 86_400 * SECOND, message) for topic, time, message in run()]
     found = figures(write_bag(tmp_path / "bag", later))

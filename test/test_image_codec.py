@@ -16,17 +16,8 @@ pytest.importorskip("rclpy", reason="the image codec needs the ROS 2 message pac
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from openseg_ros.nodes.image_codec import (
-    MAX_SIDE,
-    ImageError,
-    ImageFault,
-    decode_compressed,
-    decode_ids,
-    decode_image,
-    encode_image,
-    encode_jpeg,
-    encode_png,
-)
+from openseg_ros.image_messages import MAX_SIDE, ImageError, ImageFault, decode_compressed, decode_ids, decode_image
+from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
 
 sizes = st.tuples(st.integers(1, 17), st.integers(1, 19))
 

@@ -100,6 +100,26 @@ def test_recording_names_the_image_and_the_nodes_topics(launch_file: ModuleType,
     assert words[-1] == "^(/arm/openseg/.*|/cam/image(/compressed)?)$"
 
 
+def test_the_arguments_name_the_topics_of_every_camera(launch_file: ModuleType, context: LaunchContext) -> None:
+    argument = context.launch_configurations
+    argument.update(cameras="wrist, front", image="/rig/{camera}/color", camera_info="color/camera_info")
+    assert "cameras" in launch_file.parameter_overrides(context)
+    assert launch_file.input_remappings("front", argument) == [
+        ("front/image", "/rig/front/color"),
+        ("front/image/compressed", "/rig/front/color/compressed"),
+        ("front/camera_info", "front/color/camera_info"),
+        ("front/depth_registered/image_rect", "front/depth_registered/image_rect"),
+    ]
+    argument["record"] = "/tmp/bag"
+    recorder = launch_file.start(context)[-1]
+    assert perform_substitutions(context, recorder.cmd[-1]) == (
+        "^(/openseg/.*|/rig/wrist/color(/compressed)?|/rig/front/color(/compressed)?)$"
+    )
+    argument["image"] = "/camera"
+    with pytest.raises(ValueError, match="every camera would have the topic /camera"):
+        launch_file.start(context)
+
+
 def test_the_node_gets_its_arguments_and_becomes_active(tmp_path: Path) -> None:
     report = tmp_path / "report.py"
     report.write_text(REPORT)

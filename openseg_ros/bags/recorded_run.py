@@ -92,7 +92,7 @@ def read_run(bag: Path, node: str, camera: str | None) -> RecordedRun:
 
     Args:
         bag: bag folder or file.
-        node: full name of the node, for example "/openseg".
+        node: full name of the node, for example "/openseg"; "/openseg/wrist" for one of its several cameras.
         camera: topic of the processed images; None: the one whose stamps were answered most often.
 
     Raises:
@@ -101,18 +101,19 @@ def read_run(bag: Path, node: str, camera: str | None) -> RecordedRun:
     with open_bag(bag) as reader:
         store = types_of(reader)
         topics = {connection.topic: connection for connection in reader.connections if connection.msgcount}
-        regions, states = f"{node}/regions", f"{node}/query_state"
+        regions = f"{node}/regions"
         if regions not in topics:
             raise BagError(f"'{bag}' has no answers: there is no message on {regions}. Its topics: {', '.join(topics)}")
         mask = next((name for name in (f"{node}/mask/compressed", f"{node}/mask") if name in topics), None)
-        queries = {f"{node}/query", f"{node}/query_array"} & set(topics)
+        asked = node if f"{node}/query_state" in topics else node.rpartition("/")[0]  # of a camera: its node
+        states, queries = f"{asked}/query_state", {f"{asked}/query", f"{asked}/query_array"} & set(topics)
         if camera is not None and camera not in topics:
             raise BagError(f"'{bag}' has no topic {camera}. Its topics: {', '.join(topics)}")
         cameras = camera_topics(reader, regions) if camera is None else [topics[camera]]
         images: dict[str, list[tuple[int, int]]] = {connection.topic: [] for connection in cameras}
         answers: list[Answer] = []
         activations: list[Activation] = []
-        asked: list[int] = []
+        asked_at: list[int] = []
         masks: dict[int, PackedIds] = {}
         names = {regions, states, *queries, *images} | ({mask} if mask is not None else set())
         wanted = [topics[name] for name in names & set(topics)]
@@ -120,7 +121,7 @@ def read_run(bag: Path, node: str, camera: str | None) -> RecordedRun:
             if connection.topic in images:
                 images[connection.topic].append((header_stamp(content), time))
             elif connection.topic in queries:
-                asked.append(time)
+                asked_at.append(time)
             elif connection.topic == mask:
                 masks[header_stamp(content)] = PackedIds.of(read_ids(store, connection, content))
             else:
@@ -137,7 +138,7 @@ def read_run(bag: Path, node: str, camera: str | None) -> RecordedRun:
             images=tuple(images[chosen]) if chosen is not None else (),
             answers=tuple(answers),
             activations=tuple(activations),
-            queries=tuple(asked),
+            queries=tuple(asked_at),
             masks=masks,
             start=reader.start_time,
             end=reader.end_time,

@@ -31,7 +31,10 @@ def evaluate_bag(
         Path | None,
         typer.Option(metavar="BAG", help="Take the masks of this run as the truth.", show_default=False),
     ] = None,
-    node: Annotated[str, typer.Option(metavar="NAME", help="The node whose answers are evaluated.")] = "/openseg",
+    node: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The node whose answers are evaluated; NODE/CAMERA for one of its cameras."),
+    ] = "/openseg",
     camera: Annotated[
         str | None, typer.Option(metavar="TOPIC", help="Topic of the processed images, if several were recorded.")
     ] = None,

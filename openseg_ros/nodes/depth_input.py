@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.pinhole import Pinhole
-from openseg_ros.nodes.image_codec import ImageError, decode_depth
+from openseg_ros.image_messages import ImageError, decode_depth
 
 KEPT = 16  # depth images: half a second of a 30 Hz camera, longer than an image waits for the network
 FLOWING_S = 1.0  # depth that came within this time will come again, and is worth waiting for

@@ -1,7 +1,6 @@
-"""sensor_msgs images to and from numpy arrays.
+"""numpy arrays to sensor_msgs images; the way back, which needs no ROS, is `openseg_ros.image_messages`.
 
-Decoding is `openseg_ros.image_messages`; encoding needs ROS's own classes. It assigns `array.array`, the one type that
-rclpy does not check byte by byte.
+The data is assigned as `array.array`, the one type that rclpy does not check byte by byte.
 """
 
 from __future__ import annotations
@@ -13,34 +12,6 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-
-from openseg_ros.image_messages import (
-    COLOUR_ENCODINGS,
-    MAX_PIXELS,
-    MAX_SIDE,
-    ImageError,
-    ImageFault,
-    decode_compressed,
-    decode_depth,
-    decode_ids,
-    decode_image,
-)
-
-__all__ = [
-    "COLOUR_ENCODINGS",
-    "MAX_PIXELS",
-    "MAX_SIDE",
-    "ImageError",
-    "ImageFault",
-    "byte_array",
-    "decode_compressed",
-    "decode_depth",
-    "decode_ids",
-    "decode_image",
-    "encode_image",
-    "encode_jpeg",
-    "encode_png",
-]
 
 JPEG_QUALITY = 90  # of overlays, which are for people; labels are never JPEG
 

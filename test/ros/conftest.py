@@ -35,6 +35,9 @@ from ros.ros_peer import (  # noqa: E402
 )
 
 from openseg_ros.msg import QueryState, RegionArray  # noqa: E402
+from openseg_ros.runtime.engine import create_engine  # noqa: E402
+from openseg_ros.runtime.weights import load_weights  # noqa: E402
+from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +81,17 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     description = ModelDescription(config, calibration=Calibration(scale=30.0, bias=0.0))
     save_weights(folder, network.state_dict(), description)
     return folder
+
+
+@pytest.fixture(scope="session")
+def library(model_folder: Path) -> Segmenter:
+    """The library with the node's weights and settings, in the test's process."""
+    weights = load_weights(model_folder)
+    return Segmenter(
+        engine=create_engine(weights, "torch"),
+        calibration=weights.description.calibration,
+        settings=SegmenterSettings(),
+    )
 
 
 @pytest.fixture(scope="module")

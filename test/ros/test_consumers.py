@@ -18,8 +18,9 @@ from ros.ros_peer import BEST_EFFORT, NodeProcess, Peer, Recorder, picture, wait
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
-from openseg_ros.nodes.image_codec import decode_ids, encode_image
+from openseg_ros.nodes.image_codec import encode_image
 
 SIZE = (120, 160)
 FOCAL = 150.0

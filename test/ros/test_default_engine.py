@@ -10,8 +10,8 @@ from ros.ros_peer import BEST_EFFORT, NodeStarter, Peer, picture, wait_until, wa
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
-from openseg_ros.nodes.image_codec import decode_ids
 from openseg_ros.runtime.weights import load_weights
 from openseg_ros.share_directory import share_directory
 

@@ -30,8 +30,8 @@ from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import OrientedBoxes, oriented_boxes
 from openseg_ros.geometry.region_surface import region_surfaces
 from openseg_ros.geometry.rigid_transform import RigidTransform
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
-from openseg_ros.nodes.image_codec import decode_ids
 
 pytestmark = pytest.mark.timeout(900)  # the first test compiles vision_msgs
 SWITCHES = 12  # of queries

@@ -44,8 +44,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import QueryState, RegionArray
-from openseg_ros.nodes.image_codec import decode_ids, encode_image
+from openseg_ros.nodes.image_codec import encode_image
 
 PHRASES = ("red mug", "bowl", "green book")
 FOCAL = 150.0

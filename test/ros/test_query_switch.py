@@ -21,8 +21,8 @@ from ros.ros_peer import (
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
-from openseg_ros.nodes.image_codec import decode_ids
 from openseg_ros.srv import SetQuery
 
 SENTENCES = [

@@ -23,12 +23,12 @@ from ros.ros_peer import (
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from openseg_ros.image_messages import decode_ids, decode_image
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
-from openseg_ros.nodes.image_codec import decode_ids, decode_image, encode_image
-from openseg_ros.runtime.engine import create_engine
+from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.runtime.weights import load_weights
 from openseg_ros.segmenter.segmentation import Segmentation
-from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.segmenter.segmenter import Segmenter
 from openseg_ros.srv import SetQuery
 from openseg_ros.text.text_encoder import TextEncoder, load_text_encoder
 from openseg_ros.text.vocabulary import Query as VocabularyQuery
@@ -63,16 +63,6 @@ def camera(node: NodeProcess, peer: Peer) -> Any:
 @pytest.fixture(scope="module")
 def outputs(peer: Peer, regions: Recorder) -> Outputs:
     return Outputs(peer, regions, {name: peer.record(Image, f"/openseg/{name}") for name in IMAGES})
-
-
-@pytest.fixture(scope="module")
-def library(model_folder: Path) -> Segmenter:
-    weights = load_weights(model_folder)
-    return Segmenter(
-        engine=create_engine(weights, "torch"),
-        calibration=weights.description.calibration,
-        settings=SegmenterSettings(),
-    )
 
 
 @pytest.fixture(scope="module")

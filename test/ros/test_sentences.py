@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from ros.ros_peer import RELIABLE, NodeProcess, Peer, Recorder, ask, picture, wait_until
 from sensor_msgs.msg import Image
 
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
-from openseg_ros.nodes.image_codec import decode_ids
-from openseg_ros.runtime.engine import create_engine
-from openseg_ros.runtime.weights import load_weights
 from openseg_ros.segmenter.segmentation import Status
-from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.segmenter.segmenter import Segmenter
 from openseg_ros.text.command import parse_query_text
 from openseg_ros.text.text_encoder import load_text_encoder
 from openseg_ros.text.vocabulary import Query, build_vocabulary
@@ -27,16 +23,6 @@ SENTENCES = (
     "grab the bowl to the left of the green book",
     "find the largest bowl behind the red mug",
 )
-
-
-@pytest.fixture(scope="module")
-def library(model_folder: Path) -> Segmenter:
-    weights = load_weights(model_folder)
-    return Segmenter(
-        engine=create_engine(weights, "torch"),
-        calibration=weights.description.calibration,
-        settings=SegmenterSettings(),
-    )
 
 
 def test_sentences_choose_as_the_library_does(

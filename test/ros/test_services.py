@@ -12,8 +12,8 @@ from ros.ros_peer import NodeProcess, NodeStarter, Peer, Recorder, ask, picture,
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
+from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
-from openseg_ros.nodes.image_codec import decode_ids
 from openseg_ros.runtime.engine import create_engine
 from openseg_ros.runtime.weights import load_weights
 from openseg_ros.segmenter.segmentation import Segmentation
