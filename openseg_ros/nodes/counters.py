@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -23,13 +23,13 @@ PLAUSIBLE_LATENCY_S = 3600.0
 class ImageCounts:
     """What became of the images of one camera, or of several together, until one moment."""
 
-    received: int = 0
-    processed: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)  # by cause
-    bad_input: Counter[str] = field(default_factory=Counter)  # by cause
-    latencies_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (n,) float64, stamp to publish
-    seconds_since_image: float | None = None
-    target: str = ""  # how the target fared in the newest processed image, in words
+    received: int
+    processed: int
+    dropped: Counter[str]  # by cause
+    bad_input: Counter[str]  # by cause
+    latencies_ms: np.ndarray  # (n,) float64, stamp to publish
+    seconds_since_image: float | None
+    target: str  # how the target fared in the newest processed image, in words; empty without one
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class NodeCounts:
             latencies_ms=np.concatenate([np.zeros(0), *(camera.latencies_ms for camera in cameras)]),
             seconds_since_image=min(since, default=None),
             target="; ".join(
-                f"{name}: {camera.target}" if name else camera.target for name, camera in self.cameras.items()
+                f"{name}: {camera.target}" if name else camera.target
+                for name, camera in self.cameras.items()
+                if camera.target
             ),
         )
 

@@ -177,11 +177,9 @@ class Services:
             RequestError: none came.
         """
         received = [
-            (frame.received, camera, frame.message)
-            for camera in self._context.cameras
-            for frame in filter(None, [camera.newest.received])
+            (frame, camera) for camera in self._context.cameras for frame in filter(None, [camera.newest.received])
         ]
         if not received:
             raise RequestError("no image was received yet")
-        _, camera, message = max(received, key=lambda item: item[0])
-        return camera, message
+        frame, camera = max(received, key=lambda item: item[0].received)
+        return camera, frame.message
