@@ -44,9 +44,8 @@ class ParameterSpecification:
                 return f"{self.name} must be within {low:g} and {high:g}, not {value:g}"
         if self.choices and value not in self.choices:
             return f"{self.name} must be one of {', '.join(self.choices)}, not '{value}'"
-        texts = value if isinstance(value, list) else [value]
-        for text in texts if self.pattern else ():
-            if not re.fullmatch(self.pattern, text):
+        for text in value if isinstance(value, list) else [value]:
+            if self.pattern and isinstance(text, str) and not re.fullmatch(self.pattern, text):
                 return f"{self.name} '{text}' is not understood. {self.description}"
         return None
 
