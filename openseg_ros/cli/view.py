@@ -12,6 +12,9 @@ from openseg_ros.cli.run import ros_arguments
 def view(
     namespace: Annotated[str, typer.Option(help="Namespace of the node to show.")] = "",
     name: Annotated[str, typer.Option(help="Name of the node to show.")] = "openseg",
+    camera: Annotated[
+        str, typer.Option(help="Which of the node's cameras to show, where they have names (parameter cameras).")
+    ] = "",
     host: Annotated[
         str, typer.Option(help="Address to listen on. Other machines reach the page only with another one than this.")
     ] = "127.0.0.1",
@@ -36,7 +39,7 @@ def view(
     arguments = ros_arguments(namespace=namespace, name="openseg_view", params_file=None, topics={}, log_level="info")
 
     def started(address: str) -> None:
-        typer.echo(f"openseg view: {address} shows {target}. Ctrl-C ends it.")
+        typer.echo(f"openseg view: {address} shows {'/'.join(filter(None, (target, camera)))}. Ctrl-C ends it.")
 
     try:
         if not is_loopback(host):
@@ -45,7 +48,7 @@ def view(
                 "for. There is no password and no encryption. Without --host only this machine can.",
                 err=True,
             )
-        with view_node(arguments, target, use_sim_time=use_sim_time) as node:
+        with view_node(arguments, target, camera, use_sim_time=use_sim_time) as node:
             serve(node, host, port, started)
     except OSError as error:
         typer.echo(f"openseg view cannot listen on {host} port {port}: {error}. Try --port 0 for a free one.", err=True)

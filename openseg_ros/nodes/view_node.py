@@ -49,17 +49,18 @@ _LEVELS = {getattr(DiagnosticStatus, name): name for name in ("OK", "WARN", "ERR
 
 
 @contextmanager
-def view_node(arguments: Sequence[str], target: str, *, use_sim_time: bool) -> Iterator[ViewNode]:
+def view_node(arguments: Sequence[str], target: str, camera: str, *, use_sim_time: bool) -> Iterator[ViewNode]:
     """A spinning ViewNode for the time of the context.
 
     Args:
         arguments: command line with ROS arguments; the first item is the program's name.
         target: full name of the node to show, for example "/openseg".
+        camera: which of its cameras; empty: it has one without a name.
         use_sim_time: measure latencies by /clock.
     """
     # Signals end the web server, which ends this context.
     rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-    node = ViewNode(target, use_sim_time=use_sim_time)
+    node = ViewNode(target, camera, use_sim_time=use_sim_time)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     thread = threading.Thread(target=_spin, args=(executor,), name="openseg_view")
@@ -75,14 +76,17 @@ def view_node(arguments: Sequence[str], target: str, *, use_sim_time: bool) -> I
 class ViewNode(Node):
     """A `Robot` for the page. Subscribes to the node's outputs only while somebody watches."""
 
-    def __init__(self, target: str, *, use_sim_time: bool) -> None:
-        """Create publisher and clients for the node with the full name `target`."""
+    def __init__(self, target: str, camera: str, *, use_sim_time: bool) -> None:
+        """Create publisher and clients for the node with the full name `target`; `camera` is the one to show."""
         super().__init__(
             "openseg_view",
             parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)],
             start_parameter_services=False,
         )
         self._target = target
+        self._camera = camera
+        self._shown_name = f"{target}/{camera}" if camera else target
+        self._frame_id: str | None = None  # of the camera's images; None before the first
         self._query = self.create_publisher(String, f"{target}/query", query_qos())
         self._set_query = self.create_client(SetQuery, f"{target}/set_query")
         self._find_regions = self.create_client(FindRegions, f"{target}/find_regions")
@@ -112,9 +116,9 @@ class ViewNode(Node):
         self._unsubscribe()
         self._show = show
         topics = (
-            (RegionArray, f"{self._target}/regions", self._on_regions, result_qos()),
+            (RegionArray, f"{self._shown_name}/regions", self._on_regions, result_qos()),
             (QueryState, f"{self._target}/query_state", self._on_query_state, state_qos()),
-            (CompressedImage, f"{self._target}/overlay/compressed", self._on_overlay, overlay_qos()),
+            (CompressedImage, f"{self._shown_name}/overlay/compressed", self._on_overlay, overlay_qos()),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics, 10),
         )
         self._watching = [self.create_subscription(*topic) for topic in topics]
@@ -133,6 +137,7 @@ class ViewNode(Node):
             self._show(update)
 
     def _on_regions(self, message: RegionArray) -> None:
+        self._frame_id = message.header.frame_id
         now = time.monotonic()
         self._arrivals.append(now)
         while now - self._arrivals[0] > RATE_WINDOW_S:
@@ -173,7 +178,7 @@ class ViewNode(Node):
         present = self._target in names
         if not present:
             self._diagnosis = ("", "")  # of a node that is gone
-        self._tell(ShownNode(self._target, present, *self._diagnosis))
+        self._tell(ShownNode(self._shown_name, present, *self._diagnosis))
 
     def _shown(self, message: RegionArray) -> ShownAnswer:
         """The answer as the page shows it, with its latency until now."""
@@ -243,6 +248,9 @@ class ViewNode(Node):
         response = await self._call(self._find_regions, FindRegions.Request(text=text, top_k=top_k))
         if not response.success:
             raise RequestRefused(response.message)
+        frame_id = response.regions.header.frame_id
+        if self._camera and self._frame_id not in (None, frame_id):
+            raise RequestRefused(f"another camera shows it better: the one with the frame '{frame_id}'")
         return self._shown(response.regions)
 
     async def _call(self, client: Client, request: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from ros.depth_rig import metres
 from ros.ros_peer import START_TIMEOUT_S, NodeProcess, NodeStarter, Peer, Recorder, ask, picture, wait_until
+from ros.view_page import Reader, start_view
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -221,7 +223,7 @@ def test_a_query_reaches_all_cameras_with_one_version(peer: Peer, cameras: Camer
             announced[state.version] = text
             for camera in cameras.values():
                 regions = camera.regions.messages
-                wait_until(lambda: regions[-1].vocabulary_version == state.version, text, SLOW_S)  # noqa: B023
+                wait_until(lambda: regions and regions[-1].vocabulary_version == state.version, text, SLOW_S)  # noqa: B023
     for name, camera in cameras.items():
         answers = camera.regions.messages[seen[name] :]
         assert {answer.vocabulary_version for answer in answers} >= set(list(announced)[1:])
@@ -238,7 +240,7 @@ def test_a_fast_camera_does_not_starve_a_slow_one(peer: Peer, cameras: Cameras, 
     large = picture(2, (480, 640))
     turns = []
     with running(lambda: wrist.send(large), 0.002):
-        wait_until(lambda: wrist.regions.messages[-1].height == 480, "the fast camera", SLOW_S)
+        wait_until(lambda: any(answer.height == 480 for answer in wrist.regions.messages), "the fast camera", SLOW_S)
         for seed in range(10):
             processed = len(wrist.regions.messages)
             front.show(front.picture(seed % 4))
@@ -384,6 +386,40 @@ def test_a_recording_of_the_node_has_the_topics_of_its_cameras(peer: Peer, camer
         }
     assert {"/openseg/query", "/openseg/query_state"} <= chosen
     assert not any(topic.endswith(("/overlay", "/points", "/instances")) for topic in chosen)
+
+
+def test_the_page_shows_one_camera(
+    start_node: NodeStarter, peer: Peer, cameras: Cameras, states: Recorder, library: Library
+) -> None:
+    view = start_view(start_node, "--camera", "wrist")[1]
+    pictures = {name: camera.picture(seed) for seed, (name, camera) in enumerate(cameras.items(), 1)}
+
+    async def check() -> None:
+        async with Reader(view) as page:
+            node = await page.until("node", lambda node: node["present"])
+            assert node["name"] == "/openseg/wrist"
+            while peer.node.count_subscribers("/openseg/wrist/overlay/compressed") == 0:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
+            assert peer.node.count_subscribers("/openseg/front/overlay/compressed") == 0
+            front, wrist = (cameras[name].send(pictures[name]) for name in ("front", "wrist"))
+            shown = await page.until("answer", lambda answer: True)
+            cameras["front"].answer(front)
+            assert shown["stamp"] == f"{wrist.stamp.sec}.{wrist.stamp.nanosec:09d}"
+            assert (shown["height"], shown["width"]) == SIZES["wrist"]
+            found = set()
+            for phrase in PHRASES:
+                scores = {n: library.segment(p, phrase, background=False).target_score for n, p in pictures.items()}
+                best = max(scores, key=lambda name: scores[name])
+                status, answer = await page.send("POST", "/find", {"text": phrase, "top_k": 1})
+                if best == "wrist":
+                    assert status == 200 and answer["stamp"] == shown["stamp"]
+                else:
+                    assert status != 200 and "'front_optical_frame'" in answer["error"]
+                found.add(best)
+            assert found == set(cameras), "one camera that always wins shows nothing"
+
+    asyncio.run(check())
 
 
 def test_deactivated_cameras_are_not_listened_to(peer: Peer, node: NodeProcess, cameras: Cameras) -> None:
