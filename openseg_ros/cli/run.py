@@ -112,14 +112,7 @@ def run(
 
 
 def input_topics(cameras: Sequence[str], image: str, camera_info: str, depth: str) -> dict[str, str]:
-    """The topics that the options name, by the node's own names for them.
-
-    Args:
-        cameras: names; empty: one camera without a name.
-        image: the option, as are the others.
-        camera_info: see image.
-        depth: see image.
-    """
+    """The node's own names of its inputs, of each of `cameras` if there are any, and the topics that the options say."""
     # The compressed topic lies beside the raw one (image_transport's convention).
     topics = {
         "image": image,
