@@ -112,7 +112,7 @@ def run(
 
 
 def input_topics(cameras: Sequence[str], image: str, camera_info: str, depth: str) -> dict[str, str]:
-    """The node's own names of its inputs, of each of `cameras` if there are any, and the topics that the options say."""
+    """The node's own names of its inputs, of each of `cameras` if there are any, to the topics that the options say."""
     # The compressed topic lies beside the raw one (image_transport's convention).
     topics = {
         "image": image,

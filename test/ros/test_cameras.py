@@ -442,7 +442,8 @@ def unconfigured(
     start_node: NodeStarter, node: NodeProcess, model_folder: Path, tmp_path: Path, peer: Peer
 ) -> Iterator[NodeProcess]:
     """A node whose parameter file names its cameras badly."""
-    assert not node.is_alive()
+    if node.is_alive():
+        node.interrupt()
     peer.destroy_subscriptions()
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text("/**:\n  ros__parameters:\n    cameras: [left, '2nd']\n")
