@@ -1,6 +1,7 @@
 """Run the programs that need no data set, keep their figures and draw them: `make benchmark`.
 
-python -m benchmark.run_all --rounds 30
+python -m benchmark.run_all               # about ten minutes on two cores
+python -m benchmark.run_all node engines
 """
 
 from __future__ import annotations
@@ -15,19 +16,32 @@ import typer
 
 from benchmark.bar_chart import bar_chart
 
-PROGRAMS = ("engines", "queries", "network_work")
+PROGRAMS = {
+    "engines": ("--rounds", "50"),
+    "queries": ("--rounds", "50"),
+    "vocabulary": ("--rounds", "50"),
+    "node": ("--seconds", "30"),
+    "positions": ("--rounds", "50"),
+    "messages": ("--rounds", "50"),
+    "dds_profile": ("--images", "150"),
+    "open_vocabulary_models": ("--rounds", "5"),
+    "network_work": ("--size", "256x256"),
+}  # with their options
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Timed runs of every rival.")] = 30,
+    programs: Annotated[list[str] | None, typer.Argument(help="Only these; default: all.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figures (JSON) and their pictures (SVG).")] = RESULTS,
 ) -> None:
     """Run every program, one after the other."""
     out.mkdir(parents=True, exist_ok=True)
-    for program in PROGRAMS:
+    for program in programs or PROGRAMS:
+        if program not in PROGRAMS:
+            typer.secho(f"error: there is no '{program}'; there are {', '.join(PROGRAMS)}", err=True, fg="red")
+            raise typer.Exit(2)
         figures = out / f"{program}.json"
-        command = [sys.executable, "-m", f"benchmark.{program}", "--rounds", str(rounds), "--out", str(figures)]
+        command = [sys.executable, "-m", f"benchmark.{program}", *PROGRAMS[program], "--out", str(figures)]
         typer.secho(f"python {' '.join(command[1:])}", bold=True)
         code = subprocess.run(command, check=False).returncode
         if code != 0:
