@@ -44,6 +44,10 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     segmentation_weight: float = 1.0  # alpha of eq. 5; not given in the paper
     grounding_weight: float = 1.0  # 1 in eq. 5; 0 trains the teacher of 3.3, or a first stage that only learns masks
+    # Regions that words may choose in eq. 2. "all": every proposal (3.2). "labelled": of an image with masks only the
+    # proposals that eq. 1 picks for them; else, where few kinds of images train, proposals that no mask holds in place
+    # become detectors of the whole scene, and "floor" is found anywhere but on the floor (EXPERIMENTS.md).
+    grounding_regions: Literal["all", "labelled"] = "all"
     grounding_sync: bool = False  # eq. 4 over each process's own batch (4.1); true: over all of them (app. F)
     # tau of eq. 2 is learned; the paper gives no bounds. 0.01 is CLIP's (a scale of 100), below it one region takes all
     # of a word and the loss overflows in bf16; 1 is where transformers' ALIGN starts and is as good as no softmax.

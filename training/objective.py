@@ -11,7 +11,7 @@ from training.data.samples import Batch
 from training.distributed import Gather
 from training.losses.grounding_loss import grounding_loss
 from training.losses.pixel_loss import pixel_loss
-from training.losses.segmentation_loss import segmentation_loss
+from training.losses.segmentation_loss import labelled_regions, segmentation_loss
 
 UNUSED_BY_LSEG = ("mask_head", "position", "queries", "feature_norm", "attention", "mask_bias")
 
@@ -47,12 +47,16 @@ class Objective(nn.Module):
             segmentation = segmentation_loss(
                 output["mask_logits"], batch.labels, batch.label_exists, batch.valid, self.gather
             )
+            regions = None
+            if self.config.grounding_regions == "labelled":
+                regions = labelled_regions(output["mask_logits"], batch.labels, batch.label_exists, batch.valid)
             grounding = grounding_loss(
                 output["embeddings"],
                 table[batch.words],
                 batch.word_exists,
                 self.network.log_temperature.exp(),
                 self.gather if self.config.grounding_sync else None,
+                regions,
             )
         total = self.config.grounding_weight * grounding + self.config.segmentation_weight * segmentation
         return {"loss": total, "segmentation": segmentation, "grounding": grounding}

@@ -25,6 +25,20 @@ def dice_coefficients(masks: Tensor, labels: Tensor) -> Tensor:
     return (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
 
 
+@torch.no_grad()
+def labelled_regions(mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor) -> Tensor:
+    """(B, N) bool: the proposals that are the best for some labelled mask; all of an image without labels.
+
+    Arguments as for `segmentation_loss`.
+    """
+    masks = (torch.sigmoid(mask_logits.float()) * valid[:, None]).flatten(2)
+    best = dice_coefficients(masks, labels.float().flatten(2)).argmax(dim=1)  # (B, M)
+    chosen = torch.zeros(mask_logits.shape[:2], dtype=torch.bool, device=mask_logits.device)
+    images, label_of_image = label_exists.nonzero(as_tuple=True)
+    chosen[images, best[images, label_of_image]] = True
+    return chosen | ~label_exists.any(1, keepdim=True)
+
+
 def segmentation_loss(
     mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor, gather: Gather | None = None
 ) -> Tensor:
