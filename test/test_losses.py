@@ -9,7 +9,12 @@ import torch
 
 from training.losses.grounding_loss import caption_similarities, grounding_loss
 from training.losses.pixel_loss import pixel_loss
-from training.losses.segmentation_loss import DICE_SMOOTHING, dice_coefficients, segmentation_loss
+from training.losses.segmentation_loss import (
+    DICE_SMOOTHING,
+    dice_coefficients,
+    labelled_regions,
+    segmentation_loss,
+)
 
 FAR = 30.0  # sigmoid(30) is 1 and sigmoid(-30) is 0 in float32
 
@@ -57,6 +62,23 @@ def test_padding_of_labels_images_and_letterbox_does_not_count() -> None:
         valid.repeat(2, 1, 1),
     )
     assert batch.item() == pytest.approx(alone.item())
+
+
+def test_labelled_regions_are_the_best_for_each_label_and_all_of_an_image_without() -> None:
+    masks = logits([1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]).repeat(2, 1, 1, 1)
+    labels = torch.tensor([[[1.0, 1, 0, 0]], [[0.0, 0, 0, 0]]])[None].repeat(2, 1, 1, 1)
+    exists = torch.tensor([[True, False], [False, False]])
+    chosen = labelled_regions(masks, labels, exists, torch.ones(2, 1, 4))
+    assert chosen.tolist() == [[True, False, False], [True, True, True]]
+
+
+def test_words_choose_among_the_existing_regions_alone() -> None:
+    regions, words = torch.eye(2)[None], torch.eye(2)[:1][None]
+    word_exists, temperature = torch.tensor([[True]]), torch.tensor(0.5)
+    alone = caption_similarities(regions, words, word_exists, temperature, torch.tensor([[False, True]]))
+    assert alone.item() == 0.0  # the region that fits the word is not there
+    both = caption_similarities(regions, words, word_exists, temperature, torch.tensor([[True, True]]))
+    assert both.item() == caption_similarities(regions, words, word_exists, temperature).item() > 0.5
 
 
 def test_similarity_of_a_caption_by_hand() -> None:
