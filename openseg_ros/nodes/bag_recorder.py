@@ -94,18 +94,23 @@ def topics_of_node(name: str) -> Choice:
     Args:
         name: full name of the node, for example "/openseg".
     """
-    namespace, _, own_name = name.rpartition("/")
     # With several cameras the name of one stands between the node's name and the answer's.
     answer = re.compile(rf"{re.escape(name)}/(\w+/)?({'|'.join(ANSWERS)})")
 
     def choose(node: Node) -> Collection[str]:
         answers = {topic for topic, _ in node.get_topic_names_and_types() if answer.fullmatch(topic)}
-        if (own_name, namespace or "/") not in node.get_node_names_and_namespaces():
-            return answers
-        inputs = node.get_subscriber_names_and_types_by_node(own_name, namespace or "/")
-        return answers | {topic for topic, _ in inputs} - set(EVERYWHERE)
+        return answers | inputs_of_node(node, name)
 
     return choose
+
+
+def inputs_of_node(node: Node, name: str) -> set[str]:
+    """What the node with this full name listens to, as far as `node` sees it now."""
+    namespace, _, own_name = name.rpartition("/")
+    if (own_name, namespace or "/") not in node.get_node_names_and_namespaces():
+        return set()
+    inputs = node.get_subscriber_names_and_types_by_node(own_name, namespace or "/")
+    return {topic for topic, _ in inputs} - set(EVERYWHERE)
 
 
 def record(

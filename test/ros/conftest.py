@@ -25,6 +25,7 @@ use_large_shared_memory()  # the sender's segment counts, and the test sends the
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from ros.ros_peer import (  # noqa: E402
     LATCHED,
+    CommandStarter,
     NodeProcess,
     NodeStarter,
     Peer,
@@ -115,6 +116,18 @@ def start_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Starts the real node in a process of its own."""
     starter = NodeStarter(domain, tmp_path_factory.mktemp("log"))
     yield starter
+    starter.stop()
+
+
+@pytest.fixture
+def openseg(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandStarter]:
+    """Starts the command in the tests' ROS domain."""
+    starter = NodeStarter(domain, tmp_path_factory.mktemp("log"))
+
+    def start(*arguments: object) -> NodeProcess:
+        return starter(*map(str, arguments), program="from openseg_ros.cli.main import app; app()")
+
+    yield start
     starter.stop()
 
 

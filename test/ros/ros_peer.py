@@ -121,6 +121,9 @@ class NodeStarter:
                     node.process.wait()
 
 
+CommandStarter = Callable[..., NodeProcess]  # of `openseg` with any arguments, in the tests' ROS domain
+
+
 @dataclass
 class Recorder:
     """Keeps the messages of one topic."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from ros.ros_peer import (
     LATCHED,
     RELIABLE,
     START_TIMEOUT_S,
+    CommandStarter,
     NodeProcess,
     NodeStarter,
     Peer,
@@ -40,30 +38,6 @@ from written_bag import SECOND, START, string, write_bag
 from openseg_ros.bags.message_types import types_of
 from openseg_ros.cli.main import app
 from openseg_ros.msg import QueryState, RegionArray
-
-ROOT = Path(__file__).resolve().parents[2]
-Starter = Callable[..., NodeProcess]
-
-
-@pytest.fixture
-def openseg(domain: int, tmp_path: Path) -> Iterator[Starter]:
-    """Starts the command in the tests' ROS domain."""
-    started: list[NodeProcess] = []
-
-    def start(*arguments: object) -> NodeProcess:
-        log = tmp_path / f"openseg_{len(started)}.log"
-        command = [sys.executable, "-c", "from openseg_ros.cli.main import app; app()", *map(str, arguments)]
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
-        with log.open("wb") as stream:
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
-        started.append(NodeProcess(process, log))
-        return started[-1]
-
-    yield start
-    for command in started:
-        if command.is_alive():
-            command.process.kill()
-            command.process.wait()
 
 
 def until_said(command: NodeProcess, text: str) -> None:
@@ -86,7 +60,7 @@ def contents(bag: Path) -> dict[str, list[tuple[int, bytes]]]:
 
 @pytest.mark.timeout(900)  # the node starts; on a loaded machine that takes minutes
 def test_a_talk_with_the_node_is_recorded_whole(
-    start_node: NodeStarter, options: list[str], model_folder: Path, peer: Peer, openseg: Starter, tmp_path: Path
+    start_node: NodeStarter, options: list[str], model_folder: Path, peer: Peer, openseg: CommandStarter, tmp_path: Path
 ) -> None:
     node = start_node(*options)
     wait_until_active(peer, node)
@@ -169,7 +143,7 @@ def check_what_the_commands_make_of_it(bag: Path, model_folder: Path, answers: l
 @pytest.mark.parametrize("compression", ["none", "file", "message"])
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 def test_chosen_topics_in_every_format(
-    peer: Peer, openseg: Starter, tmp_path: Path, storage: str, compression: str
+    peer: Peer, openseg: CommandStarter, tmp_path: Path, storage: str, compression: str
 ) -> None:
     bag = tmp_path / "bag"
     kept = peer.node.create_publisher(String, "/kept", RELIABLE)
@@ -189,7 +163,7 @@ def test_chosen_topics_in_every_format(
     assert words == [f"message {number}" for number in range(20)]
 
 
-def test_a_bag_that_exists_is_not_touched(openseg: Starter, tmp_path: Path) -> None:
+def test_a_bag_that_exists_is_not_touched(openseg: CommandStarter, tmp_path: Path) -> None:
     (tmp_path / "bag").mkdir()
     recording = openseg("record", tmp_path / "bag", "/kept")
     assert recording.process.wait(START_TIMEOUT_S) == 1
@@ -197,7 +171,7 @@ def test_a_bag_that_exists_is_not_touched(openseg: Starter, tmp_path: Path) -> N
     assert "Traceback" not in recording.output()
 
 
-def test_nothing_to_record_is_an_error(openseg: Starter, tmp_path: Path) -> None:
+def test_nothing_to_record_is_an_error(openseg: CommandStarter, tmp_path: Path) -> None:
     recording = openseg("record", tmp_path / "bag", "/nobody", "--duration", "0.5")
     assert recording.process.wait(START_TIMEOUT_S) == 1
     assert "nothing was recorded" in recording.output()
@@ -240,7 +214,7 @@ def listener(peer: Peer) -> Iterator[Listener]:
 
 @pytest.mark.parametrize("rate", [1.0, 0.5, 3.0])
 def test_replay_keeps_the_recorded_pace(
-    peer: Peer, openseg: Starter, words_bag: Path, listener: Listener, rate: float
+    peer: Peer, openseg: CommandStarter, words_bag: Path, listener: Listener, rate: float
 ) -> None:
     playing = openseg("replay", words_bag, "--rate", rate, "/words", "--wait", "20")
     assert playing.process.wait(START_TIMEOUT_S) == 0, playing.output()
@@ -252,7 +226,7 @@ def test_replay_keeps_the_recorded_pace(
 
 
 def test_a_looped_bag_begins_again_and_ends_with_ctrl_c(
-    peer: Peer, openseg: Starter, words_bag: Path, listener: Listener
+    peer: Peer, openseg: CommandStarter, words_bag: Path, listener: Listener
 ) -> None:
     clock = Recorder()
     subscription = peer.node.create_subscription(Clock, "/clock", clock.messages.append, 1000)
@@ -270,7 +244,7 @@ def test_a_looped_bag_begins_again_and_ends_with_ctrl_c(
     assert np.median(np.diff(seconds)) == pytest.approx(0.03, abs=0.02)  # every 10 ms, three times as fast
 
 
-def test_a_latched_topic_is_latched_again(peer: Peer, openseg: Starter, tmp_path: Path) -> None:
+def test_a_latched_topic_is_latched_again(peer: Peer, openseg: CommandStarter, tmp_path: Path) -> None:
     publisher = peer.node.create_publisher(String, "/latched", LATCHED)
     publisher.publish(String(data="still here"))
     recording = openseg("record", tmp_path / "bag", "/latched")
@@ -284,13 +258,13 @@ def test_a_latched_topic_is_latched_again(peer: Peer, openseg: Starter, tmp_path
     assert playing.interrupt() == 0
 
 
-def test_an_unknown_topic_is_named_with_those_that_there_are(openseg: Starter, words_bag: Path) -> None:
+def test_an_unknown_topic_is_named_with_those_that_there_are(openseg: CommandStarter, words_bag: Path) -> None:
     playing = openseg("replay", words_bag, "/wrods")
     assert playing.process.wait(START_TIMEOUT_S) == 1
     assert f"'{words_bag}' has no topic /wrods; it has /more, /words" in " ".join(playing.output().split())
 
 
-def test_a_bad_rate_is_refused(openseg: Starter, words_bag: Path) -> None:
+def test_a_bad_rate_is_refused(openseg: CommandStarter, words_bag: Path) -> None:
     playing = openseg("replay", words_bag, "--rate", "0")
     assert playing.process.wait(START_TIMEOUT_S) == 2
     assert "not a positive number" in " ".join(playing.output().split())
