@@ -31,8 +31,7 @@ class DepthRig:
 
     def calibrate(self, focal: float = FOCAL) -> None:
         """Send intrinsics and give them time to arrive."""
-        k = [focal, 0.0, CAMERA.cx, 0.0, focal, CAMERA.cy, 0.0, 0.0, 1.0 if focal else 0.0]
-        self.info.publish(CameraInfo(height=SIZE[0], width=SIZE[1], k=k))
+        self.info.publish(intrinsics(SIZE, focal))
         time.sleep(0.2)
 
     def show(
@@ -64,8 +63,15 @@ def depth_picture() -> np.ndarray:
     return depth
 
 
-def metres(depth: np.ndarray) -> Image:
-    """A 32FC1 message."""
-    message = encode_image(depth.view(np.uint8), "32FC1", Header())
+def intrinsics(size: tuple[int, int], focal: float = FOCAL) -> CameraInfo:
+    """Of a camera that looks straight ahead; with a focal length of 0 it is not calibrated."""
+    height, width = size
+    k = [focal, 0.0, (width - 1) / 2, 0.0, focal, (height - 1) / 2, 0.0, 0.0, 1.0 if focal else 0.0]
+    return CameraInfo(height=height, width=width, k=k)
+
+
+def metres(depth: np.ndarray, header: Header | None = None) -> Image:
+    """A 32FC1 message of (H, W) float32."""
+    message = encode_image(depth.view(np.uint8), "32FC1", Header() if header is None else header)
     message.width //= 4
     return message

@@ -14,16 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros.depth_rig import SIZE, intrinsics, metres
 from ros.ros_peer import BEST_EFFORT, NodeProcess, Peer, Recorder, picture, wait_until
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
-from openseg_ros.nodes.image_codec import encode_image
 
-SIZE = (120, 160)
-FOCAL = 150.0
 PHRASES = ("red mug", "bowl", "green book")
 SENSOR_DATA = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
 
@@ -40,11 +38,10 @@ class RgbdCamera:
     def show(self, seed: int = 0) -> Header:
         """Publish one picture with its depth; the header that all three have."""
         header = self._peer.stamp()
-        depth = encode_image(depth_picture().view(np.uint8), "32FC1", header)
-        depth.width = SIZE[1]
-        k = [FOCAL, 0.0, 79.5, 0.0, FOCAL, 59.5, 0.0, 0.0, 1.0]
-        self._info.publish(CameraInfo(header=header, height=SIZE[0], width=SIZE[1], k=k))
-        self._depth.publish(depth)
+        info = intrinsics(SIZE)
+        info.header = header
+        self._info.publish(info)
+        self._depth.publish(metres(depth_picture(), header))
         self._image.publish(self._peer.image(picture(seed), header))
         return header
 

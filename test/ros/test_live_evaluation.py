@@ -12,9 +12,7 @@ from typer.testing import CliRunner
 from written_bag import SECOND, START, Message, image, png, string, write_bag
 
 from openseg_ros.cli.main import app
-from openseg_ros.runtime.engine import create_engine
-from openseg_ros.runtime.weights import load_weights
-from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.segmenter.segmenter import Segmenter
 from openseg_ros.text.text_encoder import load_text_encoder
 from openseg_ros.text.vocabulary import Query, build_vocabulary
 
@@ -26,12 +24,8 @@ PERIOD_NS = SECOND // 4
 END_TIMEOUT_S = 600.0
 
 
-def recorded_camera(folder: Path, model_folder: Path, topic: str) -> Path:
+def recorded_camera(folder: Path, library: Segmenter, topic: str) -> Path:
     """A bag with images, and as the truth what the library answers to them."""
-    weights = load_weights(model_folder)
-    engine = create_engine(weights, "torch")
-    calibration = weights.description.calibration
-    segmenter = Segmenter(engine=engine, calibration=calibration, settings=SegmenterSettings())
     queries = [*map(Query, PHRASES), *(Query(phrase, background=True) for phrase in BACKGROUND)]
     vocabulary = build_vocabulary(queries, load_text_encoder("minilm"), 1)
     names = {str(number): phrase for number, phrase in enumerate(PHRASES, start=1)}
@@ -39,7 +33,7 @@ def recorded_camera(folder: Path, model_folder: Path, topic: str) -> Path:
     shown = set()
     for number in range(IMAGES):
         stamp, rgb = START + number * PERIOD_NS, picture(number)
-        labels = segmenter.segment(segmenter.propose(rgb), vocabulary).mask.astype(np.uint16)
+        labels = library.segment(library.propose(rgb), vocabulary).mask.astype(np.uint16)
         labels[labels > len(PHRASES)] = 0
         shown |= set(np.unique(labels).tolist())
         messages.append((topic, stamp, image(stamp, rgb)))
@@ -49,11 +43,11 @@ def recorded_camera(folder: Path, model_folder: Path, topic: str) -> Path:
 
 
 def test_a_node_that_runs(
-    node: NodeProcess, peer: Peer, states: Recorder, openseg: CommandStarter, model_folder: Path, tmp_path: Path
+    node: NodeProcess, peer: Peer, states: Recorder, openseg: CommandStarter, library: Segmenter, tmp_path: Path
 ) -> None:
     """Its masks are those of the library, so they agree with the truth to the last pixel."""
     ask(peer, states, ";".join(PHRASES))
-    bag = recorded_camera(tmp_path, model_folder, "/image")
+    bag = recorded_camera(tmp_path, library, "/image")
     kept, out = tmp_path / "kept", tmp_path / "out"
     command = openseg("evaluate-bag", bag, "--live", "--keep", kept, "--out", out, "--min-miou", "0.999")
     assert command.process.wait(END_TIMEOUT_S) == 0, command.output()
@@ -74,9 +68,11 @@ def test_a_node_that_runs(
 
 
 @pytest.mark.slow
-def test_a_node_of_its_own(peer: Peer, openseg: CommandStarter, model_folder: Path, tmp_path: Path) -> None:
+def test_a_node_of_its_own(
+    peer: Peer, openseg: CommandStarter, library: Segmenter, model_folder: Path, tmp_path: Path
+) -> None:
     """It listens to the bag's camera, is asked by an option, and is gone afterwards; nothing is kept."""
-    bag = recorded_camera(tmp_path, model_folder, "/arm/camera/image_raw")
+    bag = recorded_camera(tmp_path, library, "/arm/camera/image_raw")
     options = ["--node", "/arm/eyes", "--weights", model_folder, "--queries", ";".join(PHRASES), "--json"]
     command = openseg("evaluate-bag", bag, "--live", *options)
     assert command.process.wait(END_TIMEOUT_S) == 0, command.output()
@@ -88,8 +84,8 @@ def test_a_node_of_its_own(peer: Peer, openseg: CommandStarter, model_folder: Pa
     wait_until(lambda: "eyes" not in peer.node.get_node_names(), "the node's end")
 
 
-def test_what_cannot_be_run_is_explained(openseg: CommandStarter, model_folder: Path, tmp_path: Path) -> None:
-    bag = recorded_camera(tmp_path, model_folder, "/nobody_listens")
+def test_what_cannot_be_run_is_explained(openseg: CommandStarter, library: Segmenter, tmp_path: Path) -> None:
+    bag = recorded_camera(tmp_path, library, "/nobody_listens")
     alone = openseg("evaluate-bag", bag, "--live", "--node", "/nowhere")
     wrong = openseg("evaluate-bag", bag, "--live", "--node", "/other", "--weights", tmp_path / "missing")
     other = openseg("evaluate-bag", bag, "--live", "--node", "/third", "--weights", "x", "--camera", "/none")

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
+from ros.depth_rig import intrinsics, metres
 from ros.ros_peer import (
     BEST_EFFORT,
     LATCHED,
@@ -46,10 +47,8 @@ from std_msgs.msg import Header, String
 
 from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import QueryState, RegionArray
-from openseg_ros.nodes.image_codec import encode_image
 
 PHRASES = ("red mug", "bowl", "green book")
-FOCAL = 150.0
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +79,14 @@ class Rig:
 
     def calibrate(self, size: tuple[int, int]) -> None:
         """Send intrinsics for images of `size`, and give them time to arrive."""
-        k = [FOCAL, 0.0, size[1] / 2, 0.0, FOCAL, size[0] / 2, 0.0, 0.0, 1.0]
-        self._publishers[2].publish(CameraInfo(height=size[0], width=size[1], k=k))
+        self._publishers[2].publish(intrinsics(size))
         time.sleep(0.2)
 
-    def show(self, size: tuple[int, int], metres: float, header: Header | None = None) -> RegionArray:
-        """The new answer to an image of a plane at this distance."""
+    def show(self, size: tuple[int, int], distance: float, header: Header | None = None) -> RegionArray:
+        """The new answer to an image of a plane at this distance, metres."""
         image = self.peer.image(picture(0, size), header)
-        depth = encode_image(np.full(size, metres, np.float32).view(np.uint8), "32FC1", image.header)
-        depth.width = size[1]
         answered = len(self.regions.with_stamp(image.header))
-        self._publishers[1].publish(depth)
+        self._publishers[1].publish(metres(np.full(size, distance, np.float32), image.header))
         time.sleep(0.1)
         self._publishers[0].publish(image)
         answers = wait_until(lambda: self.regions.with_stamp(image.header)[answered:], f"an answer to {image.header}")
@@ -171,14 +167,14 @@ def test_a_looping_bag_is_answered_with_its_own_depth(peer: Peer, rig: Rig, diag
     clock = peer.publisher(Clock, "/clock")
     rig.switch_on()
     rig.calibrate((120, 160))
-    for metres in (1.0, 2.0, 3.0):
+    for distance in (1.0, 2.0, 3.0):
         for seconds in range(500, 504):
             header = Header(frame_id="camera")
             header.stamp.sec = seconds
             clock.publish(Clock(clock=header.stamp))
-            answer = rig.show((120, 160), metres, header)
+            answer = rig.show((120, 160), distance, header)
             seen = distances(answer)
-            np.testing.assert_allclose(seen[np.isfinite(seen)], metres, rtol=1e-6)
+            np.testing.assert_allclose(seen[np.isfinite(seen)], distance, rtol=1e-6)
             assert np.isfinite(seen).any()
     assert peer.fresh_status(diagnostics)["errors"] == "0"
     peer.node.destroy_publisher(clock)
