@@ -182,3 +182,13 @@ def test_mistakes_in_bases_and_overrides_are_named(tmp_path: Path) -> None:
         load_train_config(first)
     with pytest.raises(ConfigurationError, match=r"'a=\[1' is not YAML"):
         parse_overrides(["a=[1"])
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_is_whole_and_named_as_its_file(path: Path) -> None:
+    config = load_train_config(path)
+    if path.stem.endswith("base") or path.stem.startswith("base_"):
+        return
+    shipped = {"tabletop_12_large": "tabletop"}
+    assert shipped.get(path.stem, path.stem).startswith(config.name)
+    assert config.sources
