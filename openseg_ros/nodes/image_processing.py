@@ -76,11 +76,13 @@ class ImageProcessing:
             proposals = self._identify(proposals, frame, camera, parameters.track_memory_s)
         camera.newest.processed = (header, proposals)
         points, output_frame = None, None
-        if camera.results.needs_points() or any(query.relations for query in vocabulary.queries):
+        has_relations = any(query.relations for query in vocabulary.queries)
+        if camera.results.needs_points() or has_relations:
             points = self._context.points(camera, header, rgb.shape[:2])
         if parameters.use_3d and camera.results.needs_frame():
             output_frame = self._output_frame(camera, header, parameters.transform_timeout_s)
-        segmentation = segmenter.segment(proposals, vocabulary, None if points is None else points.xyz)
+        xyz = points.xyz if points is not None and has_relations else None  # boxes and positions do without it
+        segmentation = segmenter.segment(proposals, vocabulary, xyz)
         camera.results.publish_results(segmentation, rgb, points, header, parameters, output_frame)
         camera.counters.image_processed(self._age(header), _fate_of_target(segmentation))
         self._find_object.look_at(camera, header, answer)

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros.ros_peer import CommandStarter, NodeProcess, Peer, Recorder, ask, picture, wait_until
+from ros.ros_peer import (
+    START_TIMEOUT_S,
+    CommandStarter,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    ask,
+    picture,
+    wait_until,
+)
 from typer.testing import CliRunner
 from written_bag import SECOND, START, Message, image, png, string, write_bag
 
@@ -82,6 +92,20 @@ def test_a_node_of_its_own(
     assert figures["answers"] == figures["compared_images"] > 0
     assert figures["miou"] > 0.9  # another engine than the truth's
     wait_until(lambda: "eyes" not in peer.node.get_node_names(), "the node's end")
+
+
+def test_one_of_several_cameras(
+    start_node: NodeStarter, options: list[str], peer: Peer, openseg: CommandStarter, library: Segmenter, tmp_path: Path
+) -> None:
+    cameras = ["--name", "rig", "--cameras", "wrist, front", "--image", "/rig/{camera}/image"]
+    node = start_node(*options, *cameras, "--queries", ";".join(PHRASES))
+    wait_until(lambda: peer.node.count_subscribers("/rig/front/image"), "the node", START_TIMEOUT_S)
+    bag = recorded_camera(tmp_path, library, "/rig/front/image")
+    command = openseg("evaluate-bag", bag, "--live", "--node", "/rig/front", "--json")
+    assert command.process.wait(END_TIMEOUT_S) == 0, command.output()
+    figures = json.loads(command.output())["figures"]
+    assert figures["compared_images"] > IMAGES // 2 and figures["miou"] == 1.0
+    assert node.is_alive()
 
 
 def test_what_cannot_be_run_is_explained(openseg: CommandStarter, library: Segmenter, tmp_path: Path) -> None:
