@@ -17,7 +17,7 @@ NOISE_ALLOWED = 0.0005  # metres
 # A pixel at an outline is believed where its depth could be that of a surface at most so steep (tangent; 79 degrees)
 # that begins at the region's inner part. Beyond, the pixel shows a mixture with the background.
 STEEPEST = 5.0
-# The outline and the inner part of a region are thinned to this number of points each: a box needs no more.
+# The outline and the inner part of a region are thinned to about this number of points each: a box needs no more.
 ENOUGH_POINTS = 1000
 NORMALS = 100  # places that are enough to know where a surface faces
 LEAST_NORMALS = 3
@@ -61,14 +61,13 @@ class RegionSurface:
     @cached_property
     def centroid(self) -> np.ndarray:
         """(3,) float64 metres, the mean position; NaN where nothing was measured."""
-        rows = (self._mean.values @ np.stack([self._right, np.ones_like(self._right)], axis=1)).astype(
-            np.float64
-        )  # x, z
+        sums = self._mean.values @ np.stack([self._right, np.ones_like(self._right)], axis=1)
+        x, z = sums.T.astype(np.float64)  # of every row
         outline = self._at(self._outline, self._outline_z)
         outline = outline[~np.isnan(outline[:, 2])].astype(np.float64)
         weight = self._outline_size / max(len(self._outline), 1)
         count = np.count_nonzero(self._trusted) + weight * len(outline)
-        total = weight * outline.sum(0) + (rows[:, 0].sum(), rows[:, 1] @ self._down, rows[:, 1].sum())
+        total = weight * outline.sum(0) + (x.sum(), z @ self._down, z.sum())
         return total / count if count else np.full(3, np.nan)
 
     @cached_property
@@ -119,7 +118,7 @@ class RegionSurface:
 
 
 def _thinned(pixels: np.ndarray) -> np.ndarray:
-    """(N,) numbers of pixels to no more than `ENOUGH_POINTS`."""
+    """About `ENOUGH_POINTS` of (N,) numbers of pixels, or all if there are no more."""
     if len(pixels) <= ENOUGH_POINTS:
         return pixels
     # The golden ratio: with a whole step, all might come from the left side of an outline that has 4 pixels per row.

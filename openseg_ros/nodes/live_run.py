@@ -174,12 +174,11 @@ def _started(own: OwnNode, node: Node, name: str, bag: Path, camera: str | None)
     options = ["--name", own_name, "--namespace", namespace, "--weights", own.weights, "--queries", own.queries]
     options += _camera_options(bag, name, camera)
     command = [sys.executable, "-c", "from openseg_ros.cli.main import app; app()", "run", *options]
-    with tempfile.TemporaryFile("w+", errors="replace") as log:
+    with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
         def check() -> None:
-            log.seek(0)
-            said = log.read()
+            said = Path(log.name).read_text(encoding="utf-8", errors="replace")
             _, found, reason = said.partition(CANNOT_CONFIGURE)
             if found:
                 raise LiveRunError(f"the node cannot be configured: {reason.splitlines()[0]}")
