@@ -158,9 +158,10 @@ class Peer:
                 raise
 
     def close(self) -> None:
-        """Leave the ROS graph."""
+        """Leave the ROS graph: a node that is only forgotten stays subscribed, and the next module meets it."""
         self.context.try_shutdown()
         self._thread.join(5.0)
+        self.node.destroy_node()
 
     def publisher(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> Any:
         """A publisher that is connected to one subscriber."""

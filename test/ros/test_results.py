@@ -389,35 +389,3 @@ def test_diagnostics_tell_what_happened(peer: Peer, node: NodeProcess, diagnosti
     assert "torch" in status["backend"] and status["weights"].startswith("random/")
     received, processed = int(status["images_received"]), int(status["images_processed"])
     assert processed > 60 and received == processed + int(status["images_dropped"])
-
-
-def test_without_subscribers_nothing_is_computed(
-    peer: Peer, camera: Any, outputs: Outputs, diagnostics: Recorder
-) -> None:
-    """The last test: it takes the subscriptions of the module away, except that of diagnostics."""
-
-    def unsubscribe() -> None:
-        for subscription in list(peer.node.subscriptions):
-            if subscription.topic_name != "/diagnostics":
-                peer.node.destroy_subscription(subscription)
-
-    # In the executor: what another thread destroys while the executor waits for it may stay subscribed for ever.
-    assert peer.node.executor is not None
-    task = peer.node.executor.create_task(unsubscribe)
-    wait_until(task.done, "the executor's turn")
-    time.sleep(0.5)
-    key = "images_dropped.nobody_subscribes"
-    before = peer.fresh_status(diagnostics)
-
-    def five_are_idle() -> bool:
-        camera.publish(peer.image(picture()))
-        time.sleep(0.05)
-        return int(peer.status(diagnostics).get(key, 0)) >= int(before.get(key, 0)) + 5
-
-    wait_until(five_are_idle, "images that nobody wants are counted")
-    assert peer.status(diagnostics)["images_processed"] == before["images_processed"]
-    target_only = peer.record(Image, "/openseg/target_mask")
-    time.sleep(0.5)
-    message = peer.image(picture())
-    camera.publish(message)
-    wait_until(lambda: target_only.with_stamp(message.header), "the one output that is subscribed to")
