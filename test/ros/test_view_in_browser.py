@@ -98,7 +98,12 @@ def type_in(browser: webdriver.Chrome, form: str, words: str) -> None:
 
 
 def test_a_person_asks_and_reads_the_answer(browser: webdriver.Chrome, camera: None, regions: Recorder) -> None:
-    type_in(browser, "ask", "please pick up the red mug")
+    def is_heard() -> bool:  # until page and node know each other, the page says that nobody listens
+        type_in(browser, "ask", "please pick up the red mug")
+        time.sleep(1.0)
+        return "nobody listens" not in text(browser, "understood")
+
+    wait_until(is_heard, "the node listens to the page", 60.0)
     shows(browser, "understood", "Understood as red mug")
     wait_until(lambda: regions.messages[-1].query == "red mug", "answers to the new query", 60.0)
     best = regions.messages[-1].regions[0]  # the image stays the same, so do its regions
