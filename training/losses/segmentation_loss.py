@@ -25,14 +25,19 @@ def dice_coefficients(masks: Tensor, labels: Tensor) -> Tensor:
     return (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
 
 
+def _dice_of_proposals(mask_logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """(B, N, M) Dice of every proposal with every label, inside the image; arguments as for `segmentation_loss`."""
+    masks = (torch.sigmoid(mask_logits.float()) * valid[:, None]).flatten(2)
+    return dice_coefficients(masks, labels.float().flatten(2))
+
+
 @torch.no_grad()
 def labelled_regions(mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor) -> Tensor:
     """(B, N) bool: the proposals that are the best for some labelled mask; all of an image without labels.
 
     Arguments as for `segmentation_loss`.
     """
-    masks = (torch.sigmoid(mask_logits.float()) * valid[:, None]).flatten(2)
-    best = dice_coefficients(masks, labels.float().flatten(2)).argmax(dim=1)  # (B, M)
+    best = _dice_of_proposals(mask_logits, labels, valid).argmax(dim=1)  # (B, M)
     chosen = torch.zeros(mask_logits.shape[:2], dtype=torch.bool, device=mask_logits.device)
     images, label_of_image = label_exists.nonzero(as_tuple=True)
     chosen[images, best[images, label_of_image]] = True
@@ -56,9 +61,7 @@ def segmentation_loss(
     Returns:
         A scalar; 0 (with gradient) when no image has a label.
     """
-    masks = (torch.sigmoid(mask_logits.float()) * valid[:, None]).flatten(2)
-    dice = dice_coefficients(masks, labels.float().flatten(2))
-    best = dice.max(dim=1).values
+    best = _dice_of_proposals(mask_logits, labels, valid).max(dim=1).values
     exists = label_exists.to(best.dtype)
     per_image = ((1 - best) * exists).sum(1) / exists.sum(1).clamp(min=1)
     has_labels = label_exists.any(1)
