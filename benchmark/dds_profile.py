@@ -25,11 +25,12 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from benchmark.robot import isolate
 from benchmark.timing import report
+from demo.isolation import isolate
 from openseg_ros.cli.run import FAST_DDS_PROFILE_VARIABLES
 from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.qos import camera_qos
+from openseg_ros.nodes.stamp import nanoseconds
 
 TOPIC, RATE_HZ = "/camera", 30.0
 SIZES = {"640x480": (480, 640), "1280x720": (720, 1280)}
@@ -58,15 +59,15 @@ def receive(images: int) -> None:
     rclpy.init()
     node = rclpy.create_node("bench_listener")
     latencies: list[float] = []
-    last = [time.monotonic() + DISCOVERY_S]
+    end = time.monotonic() + DISCOVERY_S
 
     def on_image(message: Image) -> None:
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        latencies.append((node.get_clock().now().nanoseconds - stamp) * 1e-9)
-        last[0] = time.monotonic() + QUIET_S
+        nonlocal end
+        latencies.append((node.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)) * 1e-9)
+        end = time.monotonic() + QUIET_S
 
     node.create_subscription(Image, TOPIC, on_image, camera_qos())
-    while len(latencies) < images and time.monotonic() < last[0]:
+    while len(latencies) < images and time.monotonic() < end:
         rclpy.spin_once(node, timeout_sec=0.1)
     typer.echo(json.dumps(latencies))
 

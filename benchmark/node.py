@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmark.robot import Robot, isolate
+from benchmark.robot import Robot
 from benchmark.timing import report
+from demo.isolation import isolate
 
 SIZE = (480, 640)
 PHRASES = ("cup", "plate", "spoon")

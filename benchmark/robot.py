@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -19,27 +18,20 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from openseg_ros.cli.run import use_large_shared_memory
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.qos import camera_qos, query_qos, result_qos, state_qos
+from openseg_ros.nodes.stamp import nanoseconds
 
 START_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 20.0
 
 
-def isolate() -> None:
-    """Keep to this machine and to a ROS domain of our own, with room for images in shared memory."""
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 19)  # the tests take 20 to 99
-    use_large_shared_memory()
-
-
 class Robot:
     """Starts `openseg run`, shows it images and waits for ~/mask and ~/regions. A context manager.
 
-    `isolate` must have been called. An image counts as answered when both of its outputs have arrived.
+    `demo.isolation.isolate` must have been called. An image counts as answered when both of its outputs have arrived.
     """
 
     def __init__(self, name: str, log: Path, *options: str) -> None:
@@ -49,7 +41,7 @@ class Robot:
         self._node = rclpy.create_node(f"robot_of_{name}", context=self._context)
         self._arrived: dict[int, set[type]] = {}  # by stamp in ns, which outputs have come
         self._answered: dict[int, int] = {}  # by stamp in ns, when the last output arrived, ns on the same clock
-        self._states: list[QueryState] = []
+        self._state: QueryState | None = None  # the newest
         self._change = threading.Condition()
         self._images = self._node.create_publisher(Image, f"/{name}/camera", camera_qos())
         self._queries = self._node.create_publisher(QueryArray, f"/{name}/query_array", query_qos())
@@ -136,8 +128,8 @@ class Robot:
         wanted = set(phrases)
 
         def is_asked() -> bool:
-            newest = self._states[-1] if self._states else None
-            return newest is not None and newest.status == QueryState.ACTIVE and _texts(newest) == wanted
+            state = self._state
+            return state is not None and state.status == QueryState.ACTIVE and _texts(state) == wanted
 
         with self._change:
             if not self._change.wait_for(is_asked, ANSWER_TIMEOUT_S):
@@ -159,7 +151,7 @@ class Robot:
 
     def _on_output(self, message: Image | RegionArray) -> None:
         arrival = time.time_ns()
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        stamp = nanoseconds(message.header.stamp)
         with self._change:
             arrived = self._arrived.setdefault(stamp, set())
             arrived.add(type(message))
@@ -169,7 +161,7 @@ class Robot:
 
     def _on_state(self, message: QueryState) -> None:
         with self._change:
-            self._states.append(message)
+            self._state = message
             self._change.notify_all()
 
     def _spin(self) -> None:

@@ -23,8 +23,9 @@ import typer
 
 from benchmark.loaded_model import load_model
 from benchmark.queries import phrases
-from benchmark.robot import Robot, isolate
+from benchmark.robot import Robot
 from benchmark.timing import measure, report
+from demo.isolation import isolate
 
 SIZE = (480, 640)
 COUNTS = (1, 10, 100, 1000)

@@ -8,7 +8,6 @@ as a bag, 5. segments a real photo with `openseg segment`, 6. prints a table and
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -32,14 +31,15 @@ from rich.table import Table
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from demo.isolation import isolate
 from openseg_ros.bags.ground_truth import truth_of_topics
 from openseg_ros.bags.writing import BagWriter
-from openseg_ros.cli.run import use_large_shared_memory
 from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, named_topics
 from openseg_ros.nodes.qos import overlay_qos, result_qos, state_qos
+from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.segmenter.scoring import Status
 
 HERE = Path(__file__).parent
@@ -100,13 +100,6 @@ def main() -> int:
     return report(found, absent, recorded, photo)
 
 
-def isolate() -> None:
-    """Keep to this machine and to a ROS domain of our own, with room for images in shared memory."""
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    use_large_shared_memory()
-
-
 def converse(process: subprocess.Popen[bytes], progress: Progress) -> tuple[Pass, Pass, int]:
     """Talk to the node: two questions, two passes of the bag; also the number of recorded messages.
 
@@ -124,14 +117,11 @@ def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: Bag
     states: list[QueryState] = []
     overlays: list[bytes] = []
 
-    def stamp_of(message: Image | RegionArray | CompressedImage) -> int:
-        return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
-
     def on_target(message: Image) -> None:
-        current.targets[stamp_of(message)] = decode_ids(message) > 0
+        current.targets[nanoseconds(message.header.stamp)] = decode_ids(message) > 0
 
     def on_regions(message: RegionArray) -> None:
-        stamp = stamp_of(message)
+        stamp = nanoseconds(message.header.stamp)
         current.statuses[stamp] = message.status
         if stamp in current.sent:
             current.latencies.append(time.monotonic() - current.sent[stamp])

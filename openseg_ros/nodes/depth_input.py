@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.pinhole import Pinhole
 from openseg_ros.image_messages import ImageError, decode_depth
+from openseg_ros.nodes.stamp import nanoseconds
 
 KEPT = 16  # depth images: half a second of a 30 Hz camera, longer than an image waits for the network
 FLOWING_S = 1.0  # depth that came within this time will come again, and is worth waiting for
@@ -72,7 +73,7 @@ class DepthInput:
         Returns:
             The points in the camera's optical frame; None without depth of this time or without intrinsics.
         """
-        data = self._nearest(header.stamp.sec * 10**9 + header.stamp.nanosec, slop_s)
+        data = self._nearest(nanoseconds(header.stamp), slop_s)
         if data is None:
             return None
         camera = self._camera(size)

@@ -15,6 +15,7 @@ from openseg_ros.nodes.find_object_action import FindObjectAction
 from openseg_ros.nodes.frame_worker import Frame
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.request_context import RequestContext
+from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.nodes.target_frame import OutputFrame, TargetFrame, TransformError
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.proposals import Proposals
@@ -109,7 +110,7 @@ class ImageProcessing:
     def _identify(self, proposals: Proposals, frame: Frame, camera: Camera, memory_s: float) -> Proposals:
         return camera.tracker.identify(
             proposals,
-            stamp_ns=_nanoseconds(frame.message.header) or int(frame.received * 1e9),
+            stamp_ns=nanoseconds(frame.message.header.stamp) or int(frame.received * 1e9),
             embedding_space=self._context.model.weights.embedding_space,
             memory_s=memory_s,
         )
@@ -126,7 +127,7 @@ class ImageProcessing:
 
     def _age(self, header: Header) -> float | None:
         """Seconds from the stamp to now, negative for a stamp in the future; None without a stamp."""
-        stamp = _nanoseconds(header)
+        stamp = nanoseconds(header.stamp)
         return (self._clock.now().nanoseconds - stamp) * 1e-9 if stamp else None
 
 
@@ -134,8 +135,3 @@ def _fate_of_target(segmentation: Segmentation) -> str:
     """How the target fared, in words; empty without a query."""
     target = segmentation.target_result
     return "" if target is None else " ".join([target.status.name, target.reason]).strip()
-
-
-def _nanoseconds(header: Header) -> int:
-    """The stamp; 0 stands for none."""
-    return int(header.stamp.sec * 10**9 + header.stamp.nanosec)

@@ -25,6 +25,7 @@ from std_msgs.msg import String
 
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
 from openseg_ros.nodes.qos import overlay_qos, query_qos, result_qos, state_qos
+from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.segmenter.phrase_colours import phrase_colours
 from openseg_ros.srv import FindRegions, SetQuery
 from openseg_ros.view.robot import (
@@ -183,7 +184,7 @@ class ViewNode(Node):
     def _shown(self, message: RegionArray) -> ShownAnswer:
         """The answer as the page shows it, with its latency until now."""
         stamp = message.header.stamp
-        latency_ns = self.get_clock().now().nanoseconds - (stamp.sec * 1_000_000_000 + stamp.nanosec)
+        latency_ns = self.get_clock().now().nanoseconds - nanoseconds(stamp)
         span = self._arrivals[-1] - self._arrivals[0] if self._arrivals else 0.0
         return ShownAnswer(
             stamp=_text(stamp),
