@@ -42,6 +42,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+    return share
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.world.render", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
@@ -56,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--object-split", choices=("train", "val"), help="use only the scans of this split of objects.csv"
     )
+    parser.add_argument(
+        "--object-list", type=Path, help="use only the scans named in this text file (training/world/scan_lists)"
+    )
+    parser.add_argument("--scan-share", type=_share, default=0.5, help="probability that an object is a scan (0.5)")
     parser.add_argument("--textures", type=Path, help="folder of surface pictures for table, floor and walls")
     parser.add_argument("--photos", type=Path, help="folder of photographs that cover some walls")
     return parser
@@ -64,9 +78,10 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 2 wrong input, 3 no way to draw."""
     options = _parser().parse_args(arguments)
-    if options.object_split and not options.objects:
-        print("--object-split says which scans to use, so it needs --objects DIR", file=sys.stderr)
-        return 2
+    for name in ("object_split", "object_list"):
+        if getattr(options, name) and not options.objects:
+            print(f"--{name.replace('_', '-')} says which scans to use, so it needs --objects DIR", file=sys.stderr)
+            return 2
     try:
         # here and not above, so that a machine that cannot draw gets a sentence instead of a traceback
         from training.world.dataset import RenderSettings, render_dataset
@@ -75,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from training.world.surfaces import PictureFolder
 
         sources = Sources(
-            scans=list_scans(options.objects, options.object_split) if options.objects else (),
+            scans=list_scans(options.objects, options.object_split, options.object_list) if options.objects else (),
+            scan_share=options.scan_share,
             textures=PictureFolder(options.textures, "--textures") if options.textures else None,
             photos=PictureFolder(options.photos, "--photos") if options.photos else None,
         )

@@ -28,11 +28,12 @@ class Scan:
     name: str
 
 
-def list_scans(folder: Path, split: str | None = None) -> tuple[Scan, ...]:
+def list_scans(folder: Path, split: str | None = None, only: Path | None = None) -> tuple[Scan, ...]:
     """Scans of a folder in a fixed order.
 
     Names come from objects.csv (columns file, name and, for `split`, split) in the folder or beside it,
-    otherwise from the file stem. Raises ScanError when nothing is left.
+    otherwise from the file stem. `only`: a text file with the names of the files to use, see `read_scan_list`.
+    Raises ScanError when nothing is left, or a listed file is not there.
     """
     if not folder.is_dir():
         raise ScanError(f"scan folder {folder} does not exist")
@@ -48,15 +49,30 @@ def list_scans(folder: Path, split: str | None = None) -> tuple[Scan, ...]:
             break
     if split is not None and not rows:
         raise ScanError(f"--object-split {split} needs an objects.csv with a split column in {folder} or beside it")
+    listed = read_scan_list(only) if only is not None else None
     scans = []
     for path in sorted(folder.glob("*.glb")):
+        if listed is not None and path.name not in listed:
+            continue
         row = rows.get(path.name)
         if split is not None and (row is None or row.get("split") != split):
             continue
         scans.append(Scan(path, row["name"] if row else path.stem.replace("_", " ").replace("-", " ").lower()))
+    absent = (listed or set()) - {path.name for path in folder.glob("*.glb")}
+    if absent:
+        raise ScanError(f"{only} lists {min(absent)}, which is not in {folder} ({len(absent)} of {len(listed or ())})")
     if not scans:
         raise ScanError(f"no .glb file of split {split or 'any'} in {folder}")
     return tuple(scans)
+
+
+def read_scan_list(file: Path) -> frozenset[str]:
+    """File names, one a line; lines that start with # are comments. Raises ScanError."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScanError(f"the list of scans {file} cannot be read: {error}") from error
+    return frozenset(name for line in lines if (name := line.strip()) and not name.startswith("#"))
 
 
 @lru_cache(maxsize=64)
