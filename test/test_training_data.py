@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,30 @@ def test_flip_moves_image_and_ids_alike(folder: Path) -> None:
     assert np.array_equal(flipped, image[:, ::-1])
     assert np.array_equal(ids[placement.rows][:, placement.columns], ids[:, ::-1])
     assert (placement.valid(4) == 1).all()
+
+
+def test_no_photometric_change_leaves_every_pixel() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    out, _ = augment(image, (60, 80), STILL, np.random.default_rng(1))
+    assert np.array_equal(out, image)
+
+
+def test_photometric_changes_do_what_their_names_say() -> None:
+    edge = np.full((60, 80, 3), 40, np.uint8)
+    edge[:, 40:] = 200
+
+    def pictures(**change: float) -> np.ndarray:
+        config = replace(STILL, **change)
+        return np.stack([augment(edge, (60, 80), config, np.random.default_rng(seed))[0] for seed in range(40)])
+
+    dark = pictures(low_light=1.0)[..., 60, 0].astype(float) / 200
+    assert dark.min() >= 0.24 and dark.max() <= 0.76 and np.ptp(dark) > 0.3
+    blurred = pictures(blur=2.0)
+    assert len(np.unique(blurred[:, 0, 39, 0])) > 10 and (blurred[:, 0, [5, 75], 0] == [40, 200]).all()
+    noise = pictures(noise=0.05)[:, :, :30].std((1, 2, 3))
+    assert 8 < noise.max() < 14 and noise.min() < 3
+    packed = pictures(jpeg_quality=20)
+    assert (packed[:, :, 30:50] != edge[:, 30:50]).any() and np.abs(packed[:, :, :20].astype(int) - 40).max() < 8
 
 
 def test_scale_jitter_crops_and_pads_inside_the_frame(folder: Path) -> None:

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.rendering
 
 ROOT = Path(__file__).resolve().parent.parent
 SCANS = ROOT.parent / "shared" / "data" / "objects"
+SCAN_LISTS = ROOT / "training" / "world" / "scan_lists"
 HEIGHT, WIDTH = 120, 160
 SETTINGS = RenderSettings(seed=11, views=2, height=HEIGHT, width=WIDTH, sources=Sources())
 SCENES = 4
@@ -367,11 +368,24 @@ def test_every_kind_is_drawn_and_has_household_size():
 
 
 @pytest.mark.skipif(not SCANS.is_dir(), reason=f"no scanned objects at {SCANS}")
-def test_scans_have_their_names_splits_and_metres():
+def test_scans_have_their_names_splits_lists_and_metres(tmp_path):
     train = list_scans(SCANS, "train")
     assert len(train) == len(list(SCANS.glob("*.glb")))  # this folder's csv has no other split
     with pytest.raises(ScanError, match="of split val"):
         list_scans(SCANS, "val")
+
+    lists = {file.stem: list_scans(SCANS, only=file) for file in SCAN_LISTS.glob("*.txt")}
+    assert sorted(scan.path for part in lists.values() for scan in part) == [
+        scan.path for scan in train
+    ]  # each scan is in one list
+    known = {scan.name for scan in lists["train"]}
+    assert {scan.name for scan in lists["held_out_instances"]} <= known
+    assert not {scan.name for scan in lists["held_out_kinds"]} & known
+    absent = tmp_path / "absent.txt"
+    absent.write_text("# a comment\nnot_there.glb\n")
+    with pytest.raises(ScanError, match=r"absent.txt lists not_there.glb, which is not in"):
+        list_scans(SCANS, only=absent)
+
     can = next(scan for scan in train if scan.path.name == "ycb__002_master_chef_can.glb")
     model = load_scan(can)
     assert model.name == "coffee can"
@@ -406,6 +420,7 @@ def test_a_film_keeps_ids_and_moves_what_it_should():
     [
         (["--textures", "/nonexistent"], "--textures folder /nonexistent does not exist"),
         (["--objects", "/nonexistent"], "scan folder /nonexistent does not exist"),
+        (["--object-list", "mine.txt"], "--object-list says which scans to use, so it needs --objects DIR"),
         (["--object-split", "val"], "--object-split says which scans to use, so it needs --objects DIR"),
     ],
 )

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 PADDING = 128  # becomes 0 after normalisation, as in the released model
+NO_BLUR = 0.2  # pixels of standard deviation below which a blur changes next to nothing
+NO_LOSS = 100  # JPEG quality that stands for no compression
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class AugmentationConfig:
     contrast: float = 0.0
     white_balance: float = 0.0  # independent factor per channel; keep small, captions name colours
     noise: float = 0.0  # largest standard deviation of Gaussian sensor noise, of 255
+    low_light: float = 0.0  # probability of a picture in 1/4 to 3/4 of the light, with thrice the noise
+    blur: float = 0.0  # largest standard deviation of a Gaussian blur, pixels of the input: defocus and small motion
+    jpeg_quality: int = 100  # lowest quality of JPEG compression, drawn up to 100; 100: none
 
 
 @dataclass(frozen=True)
@@ -107,15 +112,22 @@ def augment(
 
 
 def _recolour(image: np.ndarray, config: AugmentationConfig, random: np.random.Generator) -> np.ndarray:
-    if not (config.brightness or config.contrast or config.white_balance or config.noise):
-        return image
+    """What light, lens, sensor and transport do to a picture, in this order; (H, W, 3) uint8."""
     gain = 1 + random.uniform(-config.contrast, config.contrast)
     offset = 128 * (1 - gain)
     factor = 1 + random.uniform(-config.brightness, config.brightness)
     channels = 1 + random.uniform(-config.white_balance, config.white_balance, 3)
+    noise = config.noise
+    if config.low_light and random.random() < config.low_light:
+        factor, noise = factor * random.uniform(0.25, 0.75), 3 * noise
     changed = image.astype(np.float32) * (factor * gain * channels).astype(np.float32) + np.float32(offset)
-    if config.noise:
-        deviation = 255 * random.uniform(0, config.noise)
-        changed += deviation * random.standard_normal(image.shape, np.float32)
-    clipped: np.ndarray = np.clip(changed, 0, 255).astype(np.uint8)
-    return clipped
+    if config.blur and (sigma := random.uniform(0, config.blur)) > NO_BLUR:
+        changed = cv2.GaussianBlur(changed, (0, 0), sigma)
+    if noise:
+        changed += 255 * random.uniform(0, noise) * random.standard_normal(image.shape, np.float32)
+    recoloured: np.ndarray = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    if config.jpeg_quality < NO_LOSS:
+        quality = int(random.integers(config.jpeg_quality, NO_LOSS + 1))
+        _, packed = cv2.imencode(".jpg", recoloured, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        recoloured = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return recoloured
