@@ -12,6 +12,7 @@ from training.losses.pixel_loss import pixel_loss
 from training.losses.segmentation_loss import (
     DICE_SMOOTHING,
     dice_coefficients,
+    dice_of_proposals,
     labelled_regions,
     segmentation_loss,
 )
@@ -35,7 +36,7 @@ def test_each_label_takes_its_best_proposal() -> None:
     masks = logits([1, 1, 0, 0], [0, 0, 0, 1])
     labels = torch.tensor([[[[1.0, 1, 0, 0]], [[0.0, 0, 1, 1]]]])
     # The first label is met exactly: 1 - 1. The second is best met by the second mask: 1 - (2 + 1) / (1 + 2 + 1).
-    loss = segmentation_loss(masks, labels, torch.tensor([[True, True]]), torch.ones(1, 1, 4))
+    loss = segmentation_loss(dice_of_proposals(masks, labels, torch.ones(1, 1, 4)), torch.tensor([[True, True]]))
     assert loss.item() == pytest.approx((0 + 0.25) / 2, abs=1e-5)
 
 
@@ -43,7 +44,7 @@ def test_one_proposal_may_serve_two_labels_and_only_it_learns() -> None:
     masks = torch.cat([logits([1, 1, 1, 1]), logits([0, 0, 0, 0])], dim=1) / FAR
     masks.requires_grad_()
     labels = torch.tensor([[[[1.0, 1, 0, 0]], [[0.0, 0, 1, 1]]]])
-    segmentation_loss(masks, labels, torch.tensor([[True, True]]), torch.ones(1, 1, 4)).backward()
+    segmentation_loss(dice_of_proposals(masks, labels, torch.ones(1, 1, 4)), torch.tensor([[True, True]])).backward()
     assert masks.grad is not None
     assert masks.grad[0, 0].abs().sum() > 0
     assert masks.grad[0, 1].abs().sum() == 0
@@ -53,13 +54,11 @@ def test_padding_of_labels_images_and_letterbox_does_not_count() -> None:
     masks = logits([1, 1, 0, 1])
     labels = torch.tensor([[[[1.0, 1, 0, 0]], [[0.0, 0, 0, 0]]]])
     valid = torch.tensor([[[1.0, 1, 1, 0]]])
-    alone = segmentation_loss(masks, labels, torch.tensor([[True, False]]), valid)
+    alone = segmentation_loss(dice_of_proposals(masks, labels, valid), torch.tensor([[True, False]]))
     assert alone.item() == pytest.approx(0, abs=1e-5)
     batch = segmentation_loss(
-        masks.repeat(2, 1, 1, 1),
-        labels.repeat(2, 1, 1, 1),
+        dice_of_proposals(masks.repeat(2, 1, 1, 1), labels.repeat(2, 1, 1, 1), valid.repeat(2, 1, 1)),
         torch.tensor([[True, False], [False, False]]),
-        valid.repeat(2, 1, 1),
     )
     assert batch.item() == pytest.approx(alone.item())
 
@@ -68,7 +67,7 @@ def test_labelled_regions_are_the_best_for_each_label_and_all_of_an_image_withou
     masks = logits([1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]).repeat(2, 1, 1, 1)
     labels = torch.tensor([[[1.0, 1, 0, 0]], [[0.0, 0, 0, 0]]])[None].repeat(2, 1, 1, 1)
     exists = torch.tensor([[True, False], [False, False]])
-    chosen = labelled_regions(masks, labels, exists, torch.ones(2, 1, 4))
+    chosen = labelled_regions(dice_of_proposals(masks, labels, torch.ones(2, 1, 4)), exists)
     assert chosen.tolist() == [[True, False, False], [True, True, True]]
 
 

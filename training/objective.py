@@ -11,7 +11,7 @@ from training.data.samples import Batch
 from training.distributed import Gather
 from training.losses.grounding_loss import grounding_loss
 from training.losses.pixel_loss import pixel_loss
-from training.losses.segmentation_loss import labelled_regions, segmentation_loss
+from training.losses.segmentation_loss import dice_of_proposals, labelled_regions, segmentation_loss
 
 UNUSED_BY_LSEG = ("mask_head", "position", "queries", "feature_norm", "attention", "mask_bias")
 
@@ -44,12 +44,11 @@ class Objective(nn.Module):
             return self._pixel_losses(batch, table)
         output = self.network(batch.images, batch.valid)
         with torch.autocast(batch.images.device.type, enabled=False):  # a cosine over tau has no bits to spare
-            segmentation = segmentation_loss(
-                output["mask_logits"], batch.labels, batch.label_exists, batch.valid, self.gather
-            )
+            dice = dice_of_proposals(output["mask_logits"], batch.labels, batch.valid)
+            segmentation = segmentation_loss(dice, batch.label_exists, self.gather)
             regions = None
             if self.config.grounding_regions == "labelled":
-                regions = labelled_regions(output["mask_logits"], batch.labels, batch.label_exists, batch.valid)
+                regions = labelled_regions(dice.detach(), batch.label_exists)
             grounding = grounding_loss(
                 output["embeddings"],
                 table[batch.words],

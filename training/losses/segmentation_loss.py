@@ -25,43 +25,47 @@ def dice_coefficients(masks: Tensor, labels: Tensor) -> Tensor:
     return (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
 
 
-def _dice_of_proposals(mask_logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-    """(B, N, M) Dice of every proposal with every label, inside the image; arguments as for `segmentation_loss`."""
+def dice_of_proposals(mask_logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """Dice of every proposal with every labelled mask, inside the image.
+
+    Args:
+        mask_logits: (B, N, h, w).
+        labels: (B, M, h, w) in [0, 1], area-averaged to the grid, padded with empty masks.
+        valid: (B, h, w), 1 inside the image: letterbox padding is not part of any mask.
+
+    Returns:
+        (B, N, M) in [0, 1].
+    """
     masks = (torch.sigmoid(mask_logits.float()) * valid[:, None]).flatten(2)
     return dice_coefficients(masks, labels.float().flatten(2))
 
 
-@torch.no_grad()
-def labelled_regions(mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor) -> Tensor:
+def labelled_regions(dice: Tensor, label_exists: Tensor) -> Tensor:
     """(B, N) bool: the proposals that are the best for some labelled mask; all of an image without labels.
 
     Arguments as for `segmentation_loss`.
     """
-    best = _dice_of_proposals(mask_logits, labels, valid).argmax(dim=1)  # (B, M)
-    chosen = torch.zeros(mask_logits.shape[:2], dtype=torch.bool, device=mask_logits.device)
+    best = dice.argmax(dim=1)  # (B, M)
+    chosen = torch.zeros(dice.shape[:2], dtype=torch.bool, device=dice.device)
     images, label_of_image = label_exists.nonzero(as_tuple=True)
     chosen[images, best[images, label_of_image]] = True
     return chosen | ~label_exists.any(1, keepdim=True)
 
 
-def segmentation_loss(
-    mask_logits: Tensor, labels: Tensor, label_exists: Tensor, valid: Tensor, gather: Gather | None = None
-) -> Tensor:
+def segmentation_loss(dice: Tensor, label_exists: Tensor, gather: Gather | None = None) -> Tensor:
     """L_S = mean over labelled masks of 1 - max_i Dice(s_i, label); eq. 1, averaged over images with labels.
 
     Only the best proposal of each label receives a gradient; one proposal may serve several labels.
 
     Args:
-        mask_logits: (B, N, h, w).
-        labels: (B, M, h, w) in [0, 1], area-averaged to the grid, padded with empty masks.
-        label_exists: (B, M) bool, False for the padding.
-        valid: (B, h, w), 1 inside the image: letterbox padding is not part of any mask.
+        dice: (B, N, M) of `dice_of_proposals`.
+        label_exists: (B, M) bool, False for the padding of the labels.
         gather: other processes whose images count too; None for one process.
 
     Returns:
         A scalar; 0 (with gradient) when no image has a label.
     """
-    best = _dice_of_proposals(mask_logits, labels, valid).max(dim=1).values
+    best = dice.max(dim=1).values
     exists = label_exists.to(best.dtype)
     per_image = ((1 - best) * exists).sum(1) / exists.sum(1).clamp(min=1)
     has_labels = label_exists.any(1)
