@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -12,9 +15,12 @@ from training.evaluation.calibration import (
     answer_figures,
     answers,
     best_of_each,
+    cross_fitted_answers,
     expected_calibration_error,
     fit,
+    not_found_precision_at,
 )
+from training.evaluation.reliability_plot import reliability_plot
 
 
 def candidates(asked: int, regions: int) -> Candidates:
@@ -23,7 +29,9 @@ def candidates(asked: int, regions: int) -> Candidates:
     count = asked * regions
     cosine, quality = random.uniform(-0.2, 0.9, count), random.uniform(0.5, 1, count)
     right = random.random(count) < 1 / (1 + np.exp(-(12 * cosine + 6 * quality - 8)))
-    return Candidates(cosine, quality, right, np.repeat(np.arange(asked), regions), np.ones(asked, bool))
+    return Candidates(
+        cosine, quality, right, np.repeat(np.arange(asked), regions), np.ones(asked, bool), np.arange(asked)
+    )
 
 
 def test_fit_finds_the_true_curve() -> None:
@@ -41,13 +49,7 @@ def test_fit_finds_the_true_curve() -> None:
 def test_probabilities_are_true_of_the_best_regions() -> None:
     # The best of ten is right less often than its cosine says when cosines carry noise of their own.
     known = candidates(4000, 10)
-    noisy = Candidates(
-        known.cosine + np.random.default_rng(1).normal(0, 0.4, len(known.cosine)),
-        known.quality,
-        known.right,
-        known.asked,
-        known.present,
-    )
+    noisy = replace(known, cosine=known.cosine + np.random.default_rng(1).normal(0, 0.4, len(known.cosine)))
     given = answers(noisy, fit(noisy))
     assert expected_calibration_error(given.probability, given.right) < 0.03
 
@@ -59,7 +61,7 @@ def test_quality_parts_the_whole_from_its_parts() -> None:
     right = np.stack([whole_first, ~whole_first], axis=1).ravel()
     cosine = np.repeat(random.uniform(0.1, 0.4, 400), 2)
     quality = np.where(right, 0.9, 0.7) + random.normal(0, 0.05, 800)
-    known = Candidates(cosine, quality, right, np.repeat(np.arange(400), 2), np.ones(400, bool))
+    known = Candidates(cosine, quality, right, np.repeat(np.arange(400), 2), np.ones(400, bool), np.arange(400))
     assert answers(known, fit(known)).right.mean() > 0.95
     assert answers(known, Calibration(scale=10)).right.mean() < 0.6
 
@@ -84,3 +86,30 @@ def test_answer_figures_by_hand() -> None:
         "present_recall": 2 / 3,
         "found_precision": 1 / 3,
     }
+
+
+def test_cross_fitted_answers_come_from_the_other_half() -> None:
+    # Higher cosines are right in the first half of the images and wrong in the second: each half is answered by the
+    # curve of the other, so what is said runs against what is true.
+    random = np.random.default_rng(0)
+    cosine, first = random.uniform(-1, 1, 400), np.arange(400) < 200
+    right = (cosine > 0) == first
+    known = Candidates(cosine, np.ones(400), right, np.arange(400), np.ones(400, bool), np.arange(400))
+    given = cross_fitted_answers(known)
+    assert len(given.right) == 400
+    assert given.probability[given.right].mean() < 0.05 < 0.95 < given.probability[~given.right].mean()
+
+
+def test_not_found_precision_at_a_recall_by_hand() -> None:
+    present = np.array([True, True, True, True, False, False])
+    given = Answers(np.array([0.9, 0.8, 0.6, 0.2, 0.7, 0.1]), present, present)
+    # Three of four are answered from 0.6 on; of the two answers below it, one is of a phrase that is not there.
+    assert not_found_precision_at(given, 0.75) == (0.6, 0.5)
+
+
+def test_reliability_plot_is_a_picture() -> None:
+    known = candidates(400, 3)
+    picture = reliability_plot(answers(known, fit(known)), "a model")
+    drawn = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn.shape[0] > 300 and drawn.std() > 10
+    assert picture == reliability_plot(answers(known, fit(known)), "a model")

@@ -5,6 +5,9 @@
 Every image is asked for each phrase that is true of it, and for as many that are not. The score of the best region
 should be the probability that this region is right. Three numbers are fitted by maximum likelihood:
 probability = sigmoid(scale * cosine + quality * mask quality + bias).
+
+They are stored as fitted on all images. The figures that are printed, and reliability.png beside model.yaml, come from
+answers to images that had no part in them: each half of the scenes is answered with what the other half gave.
 """
 
 from __future__ import annotations
@@ -29,9 +32,20 @@ from training.data.broken_records import DatasetError
 from training.data.pixels import read_pixels
 from training.data.records import AnnotatedImages, Record
 from training.data.sources import DataSource, read_source
-from training.evaluation.calibration import Candidates, answer_figures, answers, expected_calibration_error, fit
+from training.evaluation.calibration import (
+    Candidates,
+    answer_figures,
+    cross_fitted_answers,
+    expected_calibration_error,
+    fit,
+    not_found_precision_at,
+)
 from training.evaluation.phrase_hits import MATCH_IOU
 from training.evaluation.proposal_recall import mask_iou
+from training.evaluation.reliability_plot import reliability_plot
+
+PLOT_FILE = "reliability.png"
+PRESENT_RECALL = 0.8  # share of the phrases that are there that a robot should at least get an answer to
 
 
 def collect_candidates(
@@ -39,8 +53,8 @@ def collect_candidates(
 ) -> Candidates:
     """Ask every image for what it shows, and for as many other phrases of the data set."""
     pool = np.array(sorted({name for record in data.records for name in _names(data, record)}))
-    cosines, qualities, right, present = [], [], [], []
-    for record in track(data.records, "asking", console=Console(stderr=True)):
+    cosines, qualities, right, present, images = [], [], [], [], []
+    for number, record in enumerate(track(data.records, "asking", console=Console(stderr=True))):
         image, ids = read_pixels(record)
         proposals = segmenter.propose(image)
         if not len(proposals):
@@ -55,12 +69,14 @@ def collect_candidates(
             qualities.append(proposals.mask_quality)
             right.append(meets[:, np.isin(segments, true_names.get(name, []))].any(1))
             present.append(name in true_names)
+            images.append(number)
     return Candidates(
         cosine=np.concatenate(cosines).astype(np.float64),
         quality=np.concatenate(qualities).astype(np.float64),
         right=np.concatenate(right),
         asked=np.repeat(np.arange(len(cosines)), [len(part) for part in cosines]),
         present=np.array(present),
+        image=np.array(images),
     )
 
 
@@ -95,15 +111,19 @@ def main(
         typer.secho(f"error: no region of {model.name} meets a segment of {data}: nothing to fit", err=True, fg="red")
         raise typer.Exit(2)
     calibration = fit(candidates)
-    given = answers(candidates, calibration)
+    given = cross_fitted_answers(candidates)
     description = replace(model.description, calibration=calibration)
     text = yaml.safe_dump(to_mapping(description), sort_keys=False)
     write_atomically(model.folder / CONFIG_FILE, text.encode())
-    table = Table("figure", "value", title=f"{model.name}: {len(given.right)} phrases on {data}")
+    title = f"{model.name}: {len(given.right)} phrases on {data.name}"
+    write_atomically(model.folder / PLOT_FILE, reliability_plot(given, title))
+    table = Table("figure", "value", title=f"{title}, each image with what the other half gave")
     table.add_row("scale, quality, bias", f"{calibration.scale}, {calibration.quality}, {calibration.bias}")
     table.add_row("expected calibration error", f"{expected_calibration_error(given.probability, given.right):.3f}")
     for key, value in answer_figures(given).items():
         table.add_row(key.replace("_", " "), f"{value:.3f}")
+    threshold, precision = not_found_precision_at(given, PRESENT_RECALL)
+    table.add_row(f"not found precision at present recall {PRESENT_RECALL}", f"{precision:.3f} (from {threshold:.3f})")
     Console().print(table)
 
 

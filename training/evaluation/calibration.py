@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from openseg_ros.runtime.weights import Calibration
 
@@ -21,6 +22,7 @@ class Candidates:
     right: np.ndarray  # (R,) bool: the phrase is true of the image and the region is the object
     asked: np.ndarray  # (R,) int, rising: number of the phrase
     present: np.ndarray  # (A,) bool: the phrase is true of the image
+    image: np.ndarray  # (A,) int, rising: number of the image
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,25 @@ def answers(candidates: Candidates, calibration: Calibration) -> Answers:
     return Answers(probability[best], candidates.right[best], candidates.present[candidates.asked[best]])
 
 
+def cross_fitted_answers(candidates: Candidates) -> Answers:
+    """What the system says to every phrase, with the calibration of images that the phrase was not asked of.
+
+    The first half of the images is answered with what the second half gave, and the other way round: views of one
+    scene follow each other, so they are on one side.
+    """
+    first = (candidates.image < (candidates.image.max() + 1) / 2)[candidates.asked]
+    parts = [answers(_take(candidates, half), fit(_take(candidates, ~half))) for half in (first, ~first)]
+    return Answers(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("probability", "right", "present"))
+    )
+
+
+def _take(candidates: Candidates, rows: np.ndarray) -> Candidates:
+    """The regions `rows` (R,) bool; phrases keep their numbers."""
+    regions = {name: getattr(candidates, name)[rows] for name in ("cosine", "quality", "right", "asked")}
+    return replace(candidates, **regions)
+
+
 def best_of_each(score: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Index of the highest `score` (R,) of every group; `group` (R,) is rising."""
     order = np.lexsort((score, group))
@@ -65,10 +86,19 @@ def best_of_each(score: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 def expected_calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """Mean over equal-width bins of |share right - mean probability|, weighted by their counts."""
+    counts, said, true = reliability(probability, right, bins)
+    return float((counts * np.abs(true - said)).sum() / max(1, counts.sum()))
+
+
+def reliability(probability: np.ndarray, right: np.ndarray, bins: int = 15) -> tuple[np.ndarray, ...]:
+    """Answers in bins of equal width: their counts, mean probability and share that is right, (bins,) each.
+
+    The last two are 0 in an empty bin.
+    """
     index = np.minimum((probability * bins).astype(int), bins - 1)
     counts = np.bincount(index, minlength=bins)
-    gap = np.abs(np.bincount(index, right, bins) - np.bincount(index, probability, bins))
-    return float(gap.sum() / max(1, counts.sum()))
+    said, true = (np.bincount(index, values, bins) / np.maximum(counts, 1) for values in (probability, right))
+    return counts, said, true
 
 
 def answer_figures(given: Answers, threshold: float = 0.5) -> dict[str, float]:
@@ -84,6 +114,19 @@ def answer_figures(given: Answers, threshold: float = 0.5) -> dict[str, float]:
     }
 
 
+def not_found_precision_at(given: Answers, present_recall: float) -> tuple[float, float]:
+    """Threshold at which just that share of the phrases that are there is answered, and how many NOT_FOUND are true.
+
+    Returns:
+        (threshold, precision of NOT_FOUND); NaN without a phrase of either sort.
+    """
+    if given.present.all() or not given.present.any():
+        return float("nan"), float("nan")
+    falling = np.sort(given.probability[given.present])[::-1]
+    threshold = float(falling[int(np.ceil(present_recall * len(falling))) - 1])
+    return threshold, answer_figures(given, threshold)["not_found_precision"]
+
+
 def _logistic(columns: np.ndarray, labels: np.ndarray, *, expected: float) -> np.ndarray:
     """Weights of sigmoid(columns @ weights[:-1] + weights[-1]) that make `labels` likeliest.
 
@@ -95,7 +138,7 @@ def _logistic(columns: np.ndarray, labels: np.ndarray, *, expected: float) -> np
 
     def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logit = extended @ weights
-        error = 1 / (1 + np.exp(-logit)) - labels
+        error = expit(logit) - labels
         away = PRIOR * (weights - start)
         loss = np.logaddexp(0, np.where(labels, -logit, logit)).mean() + 0.5 * away @ (weights - start)
         return float(loss), error @ extended / len(extended) + away
