@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openseg_ros.text.command import ParsedQueries, parse_query_text
+from openseg_ros.text.command import ParsedQueries, parse_query_text, parse_typed_queries
 from openseg_ros.text.vocabulary import Query, Relation
 
 # `commands.yaml` tells how they are written.
@@ -23,6 +23,7 @@ NAMES = [
     "open end wrench", "pick up truck", "pass card", "show case", "robot vacuum", "robot", "go pro camera",
     "hello kitty cup", "now", "over ear headphones", "two liter bottle", "2.5 liter bottle", "10:30 clock",
     "St. Agur cheese", "7-up can", "clean towel", "point and shoot camera", "look alike doll", "turn table",
+    "middle ear model", "bigger bag", "standing lamp", "lid on a pot",
     "push pin", "pull tab", "drop light", "spot lamp", "stack of plates", "use by label", "rote Tasse",
     "nimm die Tasse", "红色的杯子", "كوب أحمر", "☕", "tasse à café",
 ]  # fmt: skip
@@ -123,6 +124,34 @@ def test_the_first_object_of_the_first_command_is_the_target():
     ]
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command["said"])
+def test_a_typed_query_is_understood_like_the_same_words(command):
+    said = command["said"].split(";")[0]
+    asked = Query("plate", aliases=("dish",), threshold=0.3)
+    sent = Query(said, aliases=("thing",), threshold=0.7, is_target=True)
+    parsed = parse_typed_queries([asked, sent])
+    assert parsed.queries[0] == asked
+    spoken = parse_query_text(said)
+    own = parsed.queries[1]
+    assert (own.text, own.relations) == (spoken.queries[0].text, spoken.queries[0].relations)
+    assert own.aliases == (*spoken.queries[0].aliases, "thing")
+    assert (own.threshold, own.is_target) == (0.7, True)
+    assert parsed.message == spoken.message
+
+
+@pytest.mark.parametrize("name", [*NAMES, "", "cup; bowl", "a,b"])
+def test_a_name_in_a_typed_query_is_never_damaged(name):
+    assert parse_typed_queries([Query(name)]).queries == (Query(name),)
+
+
+def test_what_a_typed_query_cannot_be_is_used_whole():
+    background = Query("the table behind the box", background=True)
+    several = Query("pick the cup and the bowl")
+    parsed = parse_typed_queries([background, several])
+    assert parsed.queries == (background, several)
+    assert parsed.message == "'pick the cup and the bowl' names 2 things and is used whole; send one query for each"
+
+
 def test_every_object_has_its_own_relations():
     parsed = parse_query_text("mug next to the bowl; pick the cup behind the can; find the left fork")
     assert [written(query.relations) for query in parsed.queries] == ["next to bowl", "behind can", "left"]
@@ -136,6 +165,7 @@ def test_every_object_has_its_own_relations():
         ("pick the cup, then pick the bowl", ["cup", "bowl"]),
         ("Pick the cup. Find a bowl.", ["cup", "bowl"]),
         ("pick up the knife and fork", ["knife and fork"]),
+        ("the cup and the plate", ["the cup", "the plate"]),
     ],
 )
 def test_several_objects_of_a_command(text, phrases):

@@ -48,6 +48,8 @@ def chosen(found: Segmentation) -> list[int] | None:
         ("pick the cup on the bowl", ["near", "inside", "far"], "inside"),
         ("pick the leftmost cup", ["right", "left", "far"], "left"),
         ("pick the cup on the right", ["far", "left", "right"], "right"),
+        ("pick the middle cup", ["left", "far", "right"], "far"),
+        ("pick the cup in the middle", ["right", "beside", "left"], "beside"),
         ("pick the closest cup", ["far", "left", "near"], "near"),
         ("pick the farthest cup", ["near", "left", "far"], "far"),
         ("pick the smallest cup", ["near", "left", "inside"], "inside"),
@@ -88,6 +90,8 @@ def test_two_that_stand_right_are_ambiguous():
     found = look("pick the cup left of the bowl", MIDDLE_BOWL, CUPS["left"], other, CUPS["right"])
     assert found.status == Status.AMBIGUOUS
     assert found.target_result.reason == "several that look like 'cup' are equally left of 'bowl'"
+    of_two = look("pick the middle cup", CUPS["left"], CUPS["right"])
+    assert of_two.status == Status.AMBIGUOUS
     same_size = look("pick the largest cup", CUPS["left"], CUPS["right"])
     assert same_size.status == Status.AMBIGUOUS
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from openseg_ros.text.command import parse_query_text
+from openseg_ros.text.command import parse_query_text, parse_typed_queries
 from openseg_ros.text.text_encoder import TextEncoder
 from openseg_ros.text.vocabulary import Query, QueryError, Vocabulary, build_vocabulary
 
@@ -149,13 +149,13 @@ class QueryWorker:
         return report
 
     def _encode(self, request: _Request) -> QueryReport:
-        message = ""
-        queries = request.queries
-        if request.text is not None:
+        if request.text is None:
+            parsed = parse_typed_queries(request.queries)
+        else:
             parsed = parse_query_text(request.text)
-            queries, message = parsed.queries, parsed.message
-            if not queries:
+            if not parsed.queries:
                 raise QueryError("the text is empty; to look for nothing, replace the queries by an empty QueryArray")
+        queries, message = parsed.queries, parsed.message
         phrases = tuple(query.text for query in queries)
         self._announce(QueryReport(QueryStatus.ENCODING, self.vocabulary, phrases, (), message))
         asked = queries if request.replace else (*self._asked, *queries)

@@ -17,6 +17,7 @@ from openseg_ros.nodes.query_worker import QueryWorker
 from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.request_thread import RequestError
 from openseg_ros.segmenter.segmentation import Segmentation
+from openseg_ros.text.command import parse_typed_queries
 from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
 
 # vocabulary_version of answers with a request's own queries: the node's versions count up from 0 and never get here.
@@ -50,7 +51,8 @@ class RequestContext:
             QueryError: not one of the queries can be used.
         """
         background = [Query(phrase, background=True) for phrase in self.parameters().background_queries]
-        vocabulary = build_vocabulary((*queries, *background), self.model.encoder, OWN_QUERIES_VERSION)
+        parsed = parse_typed_queries(queries)
+        vocabulary = build_vocabulary((*parsed.queries, *background), self.model.encoder, OWN_QUERIES_VERSION)
         if vocabulary.target is None:
             raise RequestError("nothing is looked for: at least one query that is not background is needed")
         return vocabulary

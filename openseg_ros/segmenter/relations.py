@@ -13,6 +13,7 @@ closest to: the smallest gap between the masks wins; with depth, the smallest di
 on, in, from: it touches the reference, and its lowest point lies over the reference's box, not below it.
 between: the directions to the two references differ by at least 120 degrees; with depth, in space.
 left, right: the outermost middle wins.
+middle: as many to its left as to its right; of an even number none is.
 closest, farthest: with depth, by the distance to the camera; without, the lowest (highest) lower edge wins.
 largest, smallest: by the mask's area; with depth, times the squared distance.
 
@@ -196,6 +197,9 @@ class Relations:
         if name in ("largest", "smallest"):
             size = self._area[regions] * (1 if positions is None else positions[:, 2] ** 2)
             return np.log(size) * (-1 if name == "largest" else 1)
+        if name == "middle":
+            x = self._middle[regions, 0]
+            return np.abs(np.sign(x[:, None] - x).sum(1))
         if name in ("left", "right"):
             return self._middle[regions, 0] / self._diagonal * (1 if name == "left" else -1)
         if positions is None:

@@ -16,7 +16,7 @@ def _longest_first(phrases: Iterable[str]) -> tuple[Words, ...]:
 
 
 DETERMINERS = _words(
-    "the a an that this these those my your our his her its their some any all every each both another"
+    "the a an that this these those my your our his her its their some any all every each both another whichever"
 )
 PERSONS = _words("me us him her them you everybody everyone")
 PARTICLES = _words("up out for at over down away off back to onto into on towards around")
@@ -34,7 +34,7 @@ GRIPPING_VERBS = _words("pick grab get take lift hold")
 # Verbs only before a determiner or a person: "hand me the soap", "clean the cup", but "hand soap", "clean cup".
 OTHER_VERBS = _words(
     "hand pass show place put move push pull drop release touch reach raise track follow search look point go come use "
-    "turn open close tell spot clean wipe pour fill empty stack see want need carry"
+    "turn open close tell spot clean clear wipe pour fill empty stack see want need carry"
 )
 VERBS = CLEAR_VERBS | GRIPPING_VERBS | OTHER_VERBS
 # After these, "on the plate" says where to, not where from.
@@ -57,7 +57,7 @@ OPENINGS = _longest_first((
 # Stand for a verb: an object follows.
 ASKING = _longest_first((
     "i want", "i need", "i would like", "i'd like", "we need", "we want", "where is", "where are", "where's",
-    "is there", "are there", "what about", "how about", "i am looking for", "i'm looking for",
+    "is there", "are there", "which", "which of", "what about", "how about", "i am looking for", "i'm looking for",
 ))  # fmt: skip
 # Dropped after an object.
 CLOSINGS = _longest_first((
@@ -67,22 +67,29 @@ CLOSINGS = _longest_first((
     "gently", "slowly", "quickly", "as well", "if you can", "if possible", "will you", "would you", "can you",
     "could you", "that is", "which is", "that are", "which are", "that's", "that", "which", "is", "are",
 ))  # fmt: skip
+# Dropped between an object and its relation: "the box standing behind the lamp".
+POSTURES = _longest_first((
+    "lying", "laying", "lies", "standing", "stands", "sitting", "sits", "resting", "rests", "leaning", "leans",
+    "placed", "located", "situated", "positioned", "found", "hidden",
+))  # fmt: skip
 # Dropped around a plain phrase.
 POLITENESS = _longest_first(("please", "thanks", "thank you"))
 
 _RELATION_SPELLINGS = {
-    "left of": "left of|to the left of|on the left of|to left of|on the left side of|to the left side of",
-    "right of": "right of|to the right of|on the right of|to right of|on the right side of|to the right side of",
+    "left of": "left of|to the left of|on the left of|at the left of|to left of|on the left side of|to the left side of"
+    "|at the left side of",
+    "right of": "right of|to the right of|on the right of|at the right of|to right of|on the right side of"
+    "|to the right side of|at the right side of",
     "next to": "next to|beside|near|near to|close to|by|alongside|adjacent to",
     "behind": "behind|in back of",
     "in front of": "in front of",
-    "on": "on|on top of|atop|upon",
+    "on": "on|on top of|atop|upon|in the middle of|in the center of|in the centre of",
     "in": "in|inside|inside of|within",
     "under": "under|below|beneath|underneath",
     "above": "above",
     "between": "between|in between",
-    "from": "from|out of|off of",
-    "closest": "closest to|nearest to",
+    "from": "from|out of|off of|off",
+    "closest": "closest to|nearest to|closest|nearest",
 }
 # Stand between the object and another one; of several words, longest first, and the name that each spells.
 RELATIONS = {tuple(words.split()): name for name, all_ in _RELATION_SPELLINGS.items() for words in all_.split("|")}
@@ -90,24 +97,46 @@ RELATIONS = {tuple(words.split()): name for name, all_ in _RELATION_SPELLINGS.it
 CLEAR_RELATIONS = frozenset(
     words for words in RELATIONS if len(words) > 1 or words[0] in ("behind", "beside", "near", "beneath", "between")
 )
-# A place among its likes, after the object ...
-RANKS_AFTER = {
-    tuple(f"{preposition} {side}{suffix}".split()): side.split()[-1]
-    for preposition in ("on", "to", "at")
-    for side in ("the left", "the right", "your left", "your right", "my left", "my right")
-    for suffix in ("", " side")
-} | {
-    tuple(f"{word} to {person}".split()): "closest"
-    for word in ("closest", "nearest")
-    for person in ("me", "you", "us", "the robot", "the camera")
-}
-# ... or before it.
+# A place among its likes, before the object ...
 RANKS_BEFORE = {
     "left": "left", "leftmost": "left", "left-most": "left", "right": "right", "rightmost": "right",
-    "right-most": "right", "closest": "closest", "nearest": "closest", "farthest": "farthest", "furthest": "farthest",
-    "largest": "largest", "biggest": "largest", "larger": "largest", "bigger": "largest", "smallest": "smallest",
-    "tiniest": "smallest", "smaller": "smallest",
+    "right-most": "right", "middle": "middle", "closest": "closest", "nearest": "closest", "farthest": "farthest",
+    "furthest": "farthest", "largest": "largest", "biggest": "largest", "larger": "largest", "bigger": "largest",
+    "smallest": "smallest", "tiniest": "smallest", "smaller": "smallest",
 }  # fmt: skip
+# ... where these occur in names too ("left hand", "middle ear"), so a determiner must be said ...
+RANKS_OR_NAMES = _words("left right middle larger bigger smaller")
+# ... or after it.
+RANKS_AFTER = (
+    {
+        tuple(f"{preposition} {side}{suffix}".split()): side.split()[-1]
+        for preposition in ("on", "to", "at")
+        for side in (
+            "the left",
+            "the right",
+            "your left",
+            "your right",
+            "my left",
+            "my right",
+            "the far left",
+            "the far right",
+        )
+        for suffix in ("", " side")
+    }
+    | {
+        tuple(f"{word} {person}".split()): "closest"
+        for word in ("closest to", "nearest to", "closest", "nearest")
+        for person in ("me", "you", "us", "the robot", "the camera")
+    }
+    | {("in", "the", place): "middle" for place in ("middle", "center", "centre")}
+    | {(word, "away"): "farthest" for word in ("farther", "further", "farthest", "furthest")}
+    | {
+        tuple(f"{link} {word}".split()): rank
+        for link in ("is", "is the", "that's", "that's the")
+        for word, rank in RANKS_BEFORE.items()
+        if word not in ("left", "right", "middle")
+    }
+)
 # Things that are left or right ones wherever they lie.
 SIDED = _words("hand glove shoe boot sock arm mitten slipper sandal sneaker earbud earring foot handed")
 # Things of two parts: their singular is another thing, or none.

@@ -28,8 +28,8 @@ class Relation:
     """How an object lies to others, or among its likes; `openseg_ros.segmenter.relations` tells what each means."""
 
     name: str  # next to, left of, right of, behind, in front of, on, in, under, above, between, from, closest
-    # The other objects, which may have relations themselves; none for a place among its likes: left, right, closest,
-    # farthest, largest, smallest.
+    # The other objects, which may have relations themselves; none for a place among its likes: left, right, middle,
+    # closest, farthest, largest, smallest.
     references: tuple[Query, ...] = ()
 
     @property

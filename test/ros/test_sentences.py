@@ -9,9 +9,11 @@ from ros.ros_peer import RELIABLE, NodeProcess, Peer, Recorder, ask, picture, wa
 from sensor_msgs.msg import Image
 
 from openseg_ros.image_messages import decode_ids
-from openseg_ros.msg import RegionArray
+from openseg_ros.msg import Query as QueryMessage
+from openseg_ros.msg import QueryArray, RegionArray
 from openseg_ros.segmenter.segmentation import Status
 from openseg_ros.segmenter.segmenter import Segmenter
+from openseg_ros.srv import SegmentImage, SetQuery
 from openseg_ros.text.command import parse_query_text
 from openseg_ros.text.text_encoder import load_text_encoder
 from openseg_ros.text.vocabulary import Query, build_vocabulary
@@ -23,6 +25,39 @@ SENTENCES = (
     "grab the bowl to the left of the green book",
     "find the largest bowl behind the red mug",
 )
+
+
+def test_typed_queries_have_relations_too(peer: Peer, node: NodeProcess, states: Recorder, library: Segmenter) -> None:
+    """A planner's phrases on ~/query_array, ~/set_query and in ~/segment_image: understood, echoed, and obeyed."""
+    typed = QueryArray(
+        replace=True,
+        queries=[QueryMessage(text="red mug"), QueryMessage(text="bowl to the left of the green book", is_target=True)],
+    )
+    echoed = (["red mug", "bowl"], "'bowl' is chosen by: left of 'green book'")
+    answer = peer.call(SetQuery, "/openseg/set_query", SetQuery.Request(queries=typed))
+    assert answer.success and (list(answer.parsed_phrases), answer.message) == echoed
+    typed.queries[1].text = "pick the leftmost bowl"
+    peer.publisher(QueryArray, "/openseg/query_array", RELIABLE).publish(typed)
+    wait_until(lambda: states.messages[-1].version > answer.version, "the state")
+    assert (list(states.messages[-1].parsed_phrases), states.messages[-1].message) == (
+        ["red mug", "bowl"],
+        "'bowl' is chosen by: left",
+    )
+
+    encoder = load_text_encoder("minilm")
+    background = [Query(phrase, background=True) for phrase in ("table", "wall", "floor")]
+    targets = set()
+    for said in SENTENCES:
+        vocabulary = build_vocabulary((*parse_query_text(said).queries, *background), encoder, 1)
+        wanted = library.segment(library.propose(picture(0)), vocabulary)
+        request = SegmentImage.Request(
+            image=peer.image(picture(0)), queries=QueryArray(queries=[QueryMessage(text=said)])
+        )
+        found = peer.call(SegmentImage, "/openseg/segment_image", request)
+        assert found.success and found.regions.query == "bowl"
+        assert (found.regions.status, len(found.regions.regions)) == (wanted.status, len(wanted.regions)), said
+        targets.add(wanted.status)
+    assert len(targets) > 1, "sentences that succeed and sentences that do not"
 
 
 def test_sentences_choose_as_the_library_does(
