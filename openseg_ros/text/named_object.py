@@ -43,9 +43,9 @@ def named_object(tokens: Sequence[str], is_placing: bool = False) -> tuple[Named
     while noun and lower(noun[0]) in words.DETERMINERS:
         noun = noun[2:] if len(noun) > 2 and lower(noun[1]) == "of" else noun[1:]
     determined = len(noun) < len(undetermined)
-    rank_at, rank = _last_rank(noun)
+    place_at, place = _last_rank(noun)
     # The "to me" of "closest to me" is no closing.
-    noun = noun[: rank_at + len(rank)] if rank else without_closings(noun, words.CLOSINGS)
+    noun = noun[: place_at + len(place)] if place else without_closings(noun, words.CLOSINGS)
     noun, relations, notes = _without_place(noun, is_placing, determined)
     if len(noun) > 1 and lower(noun[0]) in words.RANKS_BEFORE:
         rank = lower(noun[0])
