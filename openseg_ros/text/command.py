@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from textblob.en import tag
-
 from openseg_ros.text import command_words as words
 from openseg_ros.text.command_words import Words
 from openseg_ros.text.named_object import (
@@ -26,6 +24,7 @@ from openseg_ros.text.named_object import (
     named_object,
     without_closings,
 )
+from openseg_ros.text.part_of_speech import tag
 from openseg_ros.text.vocabulary import MAX_PHRASE_CHARACTERS, Query
 
 _TOKEN = re.compile(r"(?:[^\s,.!?:\"“”„«»()]|[.,:](?=\d))+|[,.!?:]")

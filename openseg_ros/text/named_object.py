@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from textblob.en import tag
-from textblob.en.inflect import singularize
-
 from openseg_ros.text import command_words as words
 from openseg_ros.text.command_words import Words
+from openseg_ros.text.part_of_speech import singularize, tag
 from openseg_ros.text.vocabulary import Query, Relation
 
 SENTENCE_ENDS = frozenset(".!?:")
