@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save
 from small_model import random_weights
 
 from openseg_ros.runtime import engine_cache
@@ -88,9 +89,8 @@ def test_unusable_cache_costs_time_only(weights: Weights, cache: Path, caplog: p
 
 
 def test_weights_that_do_not_fit_leave_nothing_behind(weights: Weights, cache: Path) -> None:
-    broken = Weights(
-        weights.name, weights.folder, weights.description, {**weights.state, "surplus": weights.state["queries"]}, "0"
-    )
+    content = save({**weights.state, "surplus": weights.state["queries"].clone()})
+    broken = replace(weights, content=content, sha256="0")
     with pytest.raises(WeightsError, match="surplus"):
         create_engine(broken, "openvino")
     assert list(cache.iterdir()) == []

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
 from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files, kept_files
 from openseg_ros.runtime.frames import Frames, drawn_frames
-from openseg_ros.runtime.network_export import export_network
 from openseg_ros.runtime.parity import ParityError
 from openseg_ros.runtime.weights import Weights
 
@@ -193,7 +192,7 @@ def _recipe(
             precision=precision,
             device=core.get_property("CPU", "FULL_DEVICE_NAME"),
             profile=f"1x{size[0]}x{size[1]}",
-            versions=(f"openvino {openvino.__version__}", f"torch {torch.__version__}"),
+            versions=(f"openvino {openvino.__version__}", f"torch {version('torch')}"),
         ),
         size,
     )
@@ -215,6 +214,7 @@ def _compiler(
         import openvino
 
         from openseg_ros.model.openseg import OpenSegInference
+        from openseg_ros.runtime.network_export import export_network
 
         progress("exporting the network")
         stride = int(weights.description.model.head_stride)

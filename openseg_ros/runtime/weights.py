@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors import SafetensorError, deserialize
 
 from openseg_ros.configuration import ConfigurationError, build_config, read_yaml, to_mapping
 from openseg_ros.model.config import ModelConfig
 from openseg_ros.share_directory import share_directory
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from openseg_ros.model.openseg import OpenSeg
 
 TENSOR_FILE = "model.safetensors"
@@ -60,18 +60,29 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network with what is needed to use it."""
+    """A trained network with what is needed to use it.
+
+    torch reads the tensors only when somebody asks for them: an engine that was converted before starts without it.
+    """
 
     name: str
     folder: Path
     description: ModelDescription
-    state: dict[str, Tensor]
-    sha256: str  # of the tensor file
+    content: bytes = field(repr=False)  # of the tensor file
+    sha256: str  # of `content`
 
     @property
     def embedding_space(self) -> str:
         """Name of the space of the region embeddings: vectors compare only if this is equal."""
         return f"{self.name}/{self.sha256[:12]}"
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The tensors by name, floating ones in float32; read anew each time."""
+        from safetensors.torch import load
+
+        tensors = load(self.content)
+        return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
 
     def build_network(self) -> OpenSeg:
         """The network with these weights, in evaluation mode, float32.
@@ -105,7 +116,7 @@ def load_weights(source: str | Path) -> Weights:
     try:
         description = build_config(ModelDescription, read_yaml(folder / CONFIG_FILE))
         content = (folder / TENSOR_FILE).read_bytes()
-        state = load(content)
+        deserialize(content)  # raises if it is no such file, and needs no torch
     except (ConfigurationError, ValueError) as error:
         raise WeightsError(f"{folder / CONFIG_FILE}: {error}") from error
     except OSError as error:
@@ -118,7 +129,7 @@ def load_weights(source: str | Path) -> Weights:
         name=folder.name,
         folder=folder,
         description=description,
-        state={key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()},
+        content=content,
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
@@ -132,6 +143,8 @@ def save_weights(folder: Path, state: dict[str, Tensor], description: ModelDescr
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    from safetensors.torch import save
+
     half = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     write_atomically(folder / TENSOR_FILE, save({key: tensor.contiguous().cpu() for key, tensor in half.items()}))
     text = yaml.safe_dump(to_mapping(description), sort_keys=False)
