@@ -107,7 +107,8 @@ def load_file_segmenter(weights: str, backend: str, texts: Sequence[str], thresh
     if not queries:
         raise QueryError("nothing to look for: give at least one --query")
     model = load_weights(weights)
-    vocabulary = build_vocabulary(queries, load_text_encoder(model.description.text_encoder), version=1)
+    encoder = load_text_encoder(model.description.text_encoder, backend)
+    vocabulary = build_vocabulary(queries, encoder, version=1)
     engine = create_engine(model, backend)
     settings = SegmenterSettings(score_threshold=threshold)
     segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=settings)

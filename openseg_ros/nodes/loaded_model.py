@@ -74,7 +74,8 @@ def load_model(parameters: NodeParameters, progress: Callable[[str], None]) -> L
         input_size=parameters.network_size,
         progress=progress,
     )
-    model = LoadedModel(weights, SharedEngine(engine), load_text_encoder(weights.description.text_encoder))
+    encoder = load_text_encoder(weights.description.text_encoder, parameters.backend, progress)
+    model = LoadedModel(weights, SharedEngine(engine), encoder)
     # The first runs allocate memory and are slower; the first camera image should not pay for that.
     grey = np.full((480, 640, 3), 128, np.uint8)
     for _ in range(2):

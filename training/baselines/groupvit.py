@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from openseg_ros.segmenter.letterbox import Letterbox
-from openseg_ros.text.text_encoder import TextEncoder, TransformersTextEncoder
+from openseg_ros.text.text_encoder import TextEncoder
+from openseg_ros.text.transformers_text_encoder import TransformersTextEncoder
 from training.baselines.network_input import check_multiple, fit_longer_side, to_tensor
 from training.baselines.pretrained import image_normalisation, load_pretrained, reading, tensor_hash, text_pool
 from training.evaluation.best_class import best_class
