@@ -26,6 +26,7 @@ from openseg_ros.nodes.stamp import nanoseconds
 START_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 20.0
+COMMAND = "from openseg_ros.cli.main import app; app()"  # `openseg`, of the source that the benchmark itself imports
 
 
 class Robot:
@@ -56,7 +57,9 @@ class Robot:
         self._log = log.open("wb")
         self._process = subprocess.Popen(
             [
-                Path(sys.executable).with_name("openseg"),
+                sys.executable,
+                "-c",
+                COMMAND,
                 "run",
                 f"--name={name}",
                 f"--image=/{name}/camera",

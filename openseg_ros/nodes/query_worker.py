@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from openseg_ros.text.command import parse_query_text, parse_typed_queries
+from openseg_ros.text.part_of_speech import load_lexicon
 from openseg_ros.text.text_encoder import TextEncoder
 from openseg_ros.text.vocabulary import Query, QueryError, Vocabulary, build_vocabulary
 
@@ -133,6 +134,7 @@ class QueryWorker:
             request.answered(report)
 
     def _run(self) -> None:
+        load_lexicon()  # now, so that the first sentence does not wait for it
         while (request := self._requests.get()) is not None:
             request.answered(self._answer(request))
 
