@@ -465,14 +465,24 @@ def test_damaged_masks_are_broken_records(tmp_path: Path) -> None:
     assert second.decode()[0].all()
 
 
-def test_sources_with_classes_share_one_list(folder: Path, tmp_path: Path) -> None:
+def test_classes_of_one_name_are_one_class_whatever_their_numbers(folder: Path, tmp_path: Path) -> None:
+    def renumber(content: dict[str, Any]) -> None:
+        for category in content["categories"]:
+            category["id"] += 40
+            category["name"] = {"ball": "sphere"}.get(category["name"], category["name"])
+        for annotation in content["annotations"]:
+            for info in annotation["segments_info"]:
+                info["category_id"] += 40
+
     other = write_tiny_coco(tmp_path / "other", 1)
-    rewrite(other / "panoptic.json", lambda content: content["categories"][0].update(name="sphere"))
-    with pytest.raises(DatasetError, match="have different class lists"):
-        samples(DataSource(str(folder)), DataSource(str(other)))
-    nameless = DataSource(str(other), panoptic_json="")
-    assert samples(nameless, DataSource(str(folder))).class_names == ("ball", "box", "table")
-    assert samples(nameless).class_names == ()
+    rewrite(other / "panoptic.json", renumber)
+    joined = samples(DataSource(str(folder)), DataSource(str(other)))
+    assert joined.class_names == ("ball", "box", "table", "sphere")
+    alone = samples(DataSource(str(other)))
+    assert alone.class_names == ("sphere", "box", "table")
+    names = [np.array((*data.class_names, "none"))[data[len(data) - 1, 3]["classes"]] for data in (joined, alone)]
+    assert np.array_equal(*names) and "table" in names[0]
+    assert samples(DataSource(str(other), panoptic_json="")).class_names == ()
 
 
 def test_words_of_other_captions_are_refused(folder: Path) -> None:

@@ -65,7 +65,7 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         """Join `sources`.
 
         Raises:
-            DatasetError: two sources name different classes, or `words` are those of other captions.
+            DatasetError: `words` are those of other captions.
         """
         self.sources = tuple(sources)
         self.records = [record for source in sources for record in source.records]
@@ -73,9 +73,12 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         self.words = words
         if [len(rows) for rows in words.rows] != [len(record.captions) for record in self.records]:
             raise DatasetError("the prepared words belong to other captions; prepare them from these sources")
-        categories = _shared_categories(sources)
-        self.class_names = tuple(categories.values())
-        self._class_rows = {category: row for row, category in enumerate(categories)}
+        # Sources number their classes as they like; classes of one name are one.
+        self.class_names = tuple(dict.fromkeys(name for source in sources for name in source.categories.values()))
+        row_of_name = {name: row for row, name in enumerate(self.class_names)}
+        self._class_rows = [
+            {category: row_of_name[name] for category, name in source.categories.items()} for source in sources
+        ]
         self.augmentation = augmentation
         self.config = config
         # Shared memory: what one loader process has found broken, all know.
@@ -111,7 +114,7 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         elif record.masks:
             check_size(record, image, (record.masks.height, record.masks.width))
         padded, placement = augment(image, config.input_size, self.augmentation, random)
-        labels, classes = self._labels(record, ids, placement)
+        labels, classes = self._labels(index, ids, placement)
         return {
             "image": padded,
             "valid": placement.valid(config.stride),
@@ -120,12 +123,13 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
             "words": self._draw_words(index, random),
         }
 
-    def _labels(self, record: Record, ids: np.ndarray | None, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
-        """Shares (M, h, w) of the record's masks, and its cells' classes (h, w)."""
-        stride = self.config.stride
+    def _labels(self, index: int, ids: np.ndarray | None, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
+        """Shares (M, h, w) of the masks of a record, and its cells' classes (h, w)."""
+        record, stride = self.records[index], self.config.stride
         if ids is not None:
+            row_of_category = self._class_rows[self._source_of(index)[0]]
             segment_ids = np.array([segment.id for segment in record.segments], np.int32)
-            rows = np.array([self._class_rows[segment.category] for segment in record.segments], np.int64)
+            rows = np.array([row_of_category[segment.category] for segment in record.segments], np.int64)
             shares = segment_shares(ids, segment_ids, placement, stride)
             return shares, cell_classes(shares, rows)
         grid = tuple(side // stride for side in placement.input_size)
@@ -156,22 +160,6 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         if len(source.problems) + len(broken) > source.skip_limit or len(broken) == len(source.records):
             others = [f"{self.records[other].image_file} or its labels" for other in broken if other != record]
             raise too_many_broken([str(error), *others, *source.problems], source.skip_limit) from error
-
-
-def _shared_categories(sources: Sequence[AnnotatedImages]) -> dict[int, str]:
-    """The categories of those sources that have any.
-
-    Raises:
-        DatasetError: they differ.
-    """
-    named = [source for source in sources if source.categories]
-    for source in named[1:]:
-        if list(source.categories.items()) != list(named[0].categories.items()):
-            raise DatasetError(
-                f"{named[0].folder} and {source.folder} have different class lists "
-                f"({len(named[0].categories)} and {len(source.categories)} classes); sources of one run share one"
-            )
-    return named[0].categories if named else {}
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
