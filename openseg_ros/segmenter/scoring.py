@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from openseg_ros.runtime.weights import Calibration
@@ -134,11 +135,8 @@ def camera_masks(proposals: Proposals, chosen: np.ndarray) -> tuple[np.ndarray, 
 def _camera_mask(letterbox: Letterbox, logits: np.ndarray) -> tuple[tuple[int, int, int, int], np.ndarray]:
     x, y, width, height = letterbox.box_of(logits > 0)
     mask = letterbox.upsample(logits, (x, y, width, height)) > 0
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not rows.size:
-        return (0, 0, 0, 0), mask[:0, :0]
-    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return (x + int(columns[0]), y + int(rows[0]), tight.shape[1], tight.shape[0]), tight
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8)) if mask.size else (0, 0, 0, 0)
+    return (x + left, y + top, width, height), mask[top : top + height, left : left + width]
 
 
 def _probabilities(proposals: Proposals, vocabulary: Vocabulary, calibration: Calibration) -> np.ndarray:

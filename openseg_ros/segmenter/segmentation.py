@@ -107,21 +107,13 @@ class Segmentation:
     @cached_property
     def query_results(self) -> tuple[QueryResult, ...]:
         """One result per query that is not background, in order."""
-        found = np.any(self._scores.passes, axis=0)
-        highest = self._scores.probability.max(0, initial=0.0)
-        return tuple(
-            self._found(index)
-            if found[index]
-            else QueryResult(query.text, Status.NOT_FOUND, None, float(highest[index]))
-            for index, query in enumerate(self.vocabulary.queries)
-            if not query.background
-        )
+        return tuple(self._result(index) for index, query in enumerate(self.vocabulary.queries) if not query.background)
 
     @cached_property
     def target_result(self) -> QueryResult | None:
         """Result of the query marked as target, else of the first; None without a query."""
         target = self.vocabulary.target
-        return None if target is None else self.query_results[self.vocabulary.labels[target] - 1]
+        return None if target is None else self._result(target)
 
     @property
     def target_score(self) -> float:
@@ -143,7 +135,7 @@ class Segmentation:
             return Status.DEGRADED
         if any(query.is_target and not query.background for query in self.vocabulary.queries):
             return target.status
-        if all(result.region is None for result in self.query_results):
+        if not self._anything_is_found:
             return Status.NOT_FOUND
         return Status.AMBIGUOUS if target.status == Status.AMBIGUOUS else Status.OK
 
@@ -163,8 +155,8 @@ class Segmentation:
         winner, _ = self._winners
         label_of = np.zeros(len(vocabulary.queries) + 1, vocabulary.mask_dtype)
         label_of[1:] = vocabulary.labels
-        mask = label_of[winner]
-        mask[~self._covered] = vocabulary.unlabelled
+        mask = label_of.take(winner)
+        np.copyto(mask, vocabulary.unlabelled, where=~self._covered)
         return mask
 
     @cached_property
@@ -186,7 +178,8 @@ class Segmentation:
         instances = np.zeros((self.height, self.width), np.uint16)
         regions = zip(self.regions.id, self._scores.boxes, self._scores.masks, strict=True)
         for region, (x, y, width, height), mask in reversed(list(regions)):  # the best is painted last
-            instances[y : y + height, x : x + width][mask] = region
+            ids = np.full(mask.shape, region, np.uint16)
+            cv2.copyTo(ids, mask.view(np.uint8), instances[y : y + height, x : x + width])
         return instances
 
     @cached_property
@@ -238,6 +231,31 @@ class Segmentation:
             track_id=tuple(identities[index] for index in chosen) if identities else ("",) * len(chosen),
         )
 
+    @property
+    def _anything_is_found(self) -> bool:
+        """Whether some query has a region; most of a large vocabulary has none, and costs nothing here."""
+        return any(
+            not self.vocabulary.queries[query].relations or self._result(query).region is not None
+            for query in np.flatnonzero(self._is_answered).tolist()
+        )
+
+    @cached_property
+    def _is_answered(self) -> np.ndarray:
+        """(Q,) bool: some region looks like the query."""
+        answered: np.ndarray = self._scores.passes.any(0)
+        return answered
+
+    @cached_property
+    def _highest(self) -> np.ndarray:
+        """(Q,) largest probability of each query."""
+        highest: np.ndarray = self._scores.probability.max(0, initial=0.0)
+        return highest
+
+    def _result(self, query: int) -> QueryResult:
+        if self._is_answered[query]:
+            return self._found(query)
+        return QueryResult(self.vocabulary.queries[query].text, Status.NOT_FOUND, None, float(self._highest[query]))
+
     def _found(self, query: int) -> QueryResult:
         asked, scores = self.vocabulary.queries[query], self._scores
         probability, margin = scores.probability[:, query], self._settings.margin_threshold
@@ -281,33 +299,38 @@ class Segmentation:
         """Per pixel: 1 + the winning query, 0 if the winner is below its threshold (H, W uint16); its share.
 
         A query whose best region is below the lowest threshold can neither be painted nor take a pixel from one that
-        is, so it is left out, and the cost depends on what is in the image, not on the size of the vocabulary. For the
-        same reason a query is interpolated only around the cells where its share reaches that threshold.
+        is, and of the queries of one region only the best can win a cell. So the cost depends on what is in the image,
+        not on the size of the vocabulary. A query is interpolated only around the cells where its share reaches that
+        threshold.
         """
         winner = np.zeros((self.height, self.width), np.uint16)
         best = np.zeros((self.height, self.width), np.float32)
         scores, proposals = self._scores, self._proposals
         floor = scores.thresholds.min(initial=np.inf)
-        possible = np.flatnonzero(scores.probability.max(0, initial=0.0) >= floor)
-        if not len(proposals) or not possible.size:
+        if not len(proposals):
+            return winner, best
+        named = scores.probability.argmax(1)
+        strength = scores.probability[np.arange(len(named)), named]
+        regions = np.flatnonzero(strength >= floor)
+        if not regions.size:
             return winner, best
         covered = (proposals.mask_logits.max(0) > 0).astype(np.uint8)
         # A covered pixel lies between cells of which one is covered, so no other cells but these and their neighbours
         # matter; far from every mask the shares are ratios of tiny numbers.
         near = cv2.dilate(covered, np.ones((3, 3), np.uint8)) > 0
         soft = proposals.soft_masks.reshape(len(proposals), -1)
-        share = np.stack([self._strongest(int(query), soft, floor) for query in possible])
-        share /= np.maximum(soft.max(0), EPSILON)
-        wins = np.bincount(share.argmax(0)[near.ravel() & (share.max(0) >= floor)], minlength=len(possible)) > 0
-        for query, row in zip(possible[wins], share[wins], strict=True):
-            grid = row.reshape(near.shape)
+        highest = np.maximum(soft.max(0), EPSILON)
+        strengths = strength[regions, None] * soft[regions]
+        painted_cells = near.ravel() & (strengths.max(0) / highest >= floor)
+        for query in np.unique(named[regions[strengths.argmax(0)[painted_cells]]]):
+            grid = (self._strongest(int(query), soft, floor) / highest).reshape(near.shape)
             x, y, width, height = proposals.letterbox.box_of(near & (grid >= floor))
             here = np.s_[y : y + height, x : x + width]
             value = proposals.letterbox.upsample(grid, (x, y, width, height))
             better = value > best[here]
-            np.copyto(best[here], value, where=better)
-            painted = np.where(value >= scores.thresholds[query], np.uint16(query + 1), np.uint16(0))
-            np.copyto(winner[here], painted, where=better)
+            np.maximum(value, best[here], out=best[here])
+            label = (value >= scores.thresholds[query]) * np.uint16(query + 1)
+            cv2.copyTo(label, better.view(np.uint8), winner[here])  # numpy's assignment by mask takes ten times longer
         return winner, best
 
     def _strongest(self, query: int, soft: np.ndarray, floor: float) -> np.ndarray:
