@@ -1,4 +1,4 @@
-"""The whole node over DDS: start-up, memory, and stamp to answer at 10 and 30 Hz, with and without new queries.
+"""The whole node over DDS: stamp to answer at 10 and 30 Hz, with and without new queries; processor time and memory.
 
 python -m benchmark.node --weights tabletop --seconds 20
 
@@ -79,10 +79,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "node.log"
         try:
-            with Robot("bench_cache", log, "--weights", weights) as robot:  # fills the cache of converted networks
-                first_start = robot.wait_for_first_answer(rgb)
             with Robot("bench", log, "--weights", weights) as robot:
-                start = robot.wait_for_first_answer(rgb)
+                robot.wait_for_first_answer(rgb)
                 robot.ask(PHRASES)
                 play(robot, rgb, Scenario(10.0), TURN_S)  # warm-up
                 turns = list(scenarios.values()) * round(seconds / TURN_S)
@@ -100,19 +98,14 @@ def main(
         }
         for name, scenario in scenarios.items()
     }
-    facts = {
-        "seconds_to_first_answer": start,
-        "seconds_to_first_answer_of_the_first_start": first_start,
-        "resident_mib": memory,
-        "scenarios": summary,
-    }
+    facts = {"resident_mib": memory, "scenarios": summary}
     seconds_of = {name: np.array(scenario.latencies) for name, scenario in scenarios.items() if scenario.latencies}
     report(f"node on {SIZE[1]}x{SIZE[0]} images: stamp to answer", seconds_of, out, facts)
     table = Table("", "images", "dropped", "processor cores", title="Load")
     for name, row in summary.items():
         table.add_row(name, str(row["shown"]), str(row["dropped"]), f"{row['cores']:.2f}")
     Console().print(table)
-    Console().print(f"first answer {start:.1f} s after the start of the process; {memory:.0f} MiB resident")
+    Console().print(f"{memory:.0f} MiB resident")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Robot:
         self._arrived: dict[int, set[type]] = {}  # by stamp in ns, which outputs have come
         self._answered: dict[int, int] = {}  # by stamp in ns, when the last output arrived, ns on the same clock
         self._state: QueryState | None = None  # the newest
+        self.regions = 0  # reported in the newest answer
         self._change = threading.Condition()
         self._images = self._node.create_publisher(Image, f"/{name}/camera", camera_qos())
         self._queries = self._node.create_publisher(QueryArray, f"/{name}/query_array", query_qos())
@@ -156,6 +157,8 @@ class Robot:
         arrival = time.time_ns()
         stamp = nanoseconds(message.header.stamp)
         with self._change:
+            if isinstance(message, RegionArray):
+                self.regions = len(message.regions)
             arrived = self._arrived.setdefault(stamp, set())
             arrived.add(type(message))
             if len(arrived) == 2:

@@ -19,8 +19,10 @@ from benchmark.bar_chart import bar_chart
 PROGRAMS = {
     "engines": ("--rounds", "50"),
     "queries": ("--rounds", "50"),
-    "vocabulary": ("--rounds", "50"),
+    "text_encoders": ("--rounds", "50"),
+    "vocabulary": ("--rounds", "100"),
     "node": ("--seconds", "30"),
+    "start": ("--rounds", "5"),
     "positions": ("--rounds", "50"),
     "messages": ("--rounds", "50"),
     "dds_profile": ("--images", "150"),
@@ -48,8 +50,8 @@ def main(
             typer.secho(f"error: benchmark.{program} ended with {code}", err=True, fg="red")
             raise typer.Exit(code)
         content = json.loads(figures.read_text(encoding="utf-8"))
-        medians = {name: figure["p50_ms"] for name, figure in content["figures"].items()}
-        picture = bar_chart(f"{content['title']} (median ms)", medians)
+        bars = {name: (figure["p50_ms"], figure["p99_ms"]) for name, figure in content["figures"].items()}
+        picture = bar_chart(f"{content['title']} (ms: median, line to p99)", bars)
         figures.with_suffix(".svg").write_text(picture, encoding="utf-8")
 
 

@@ -242,7 +242,7 @@ class Segmentation:
     @cached_property
     def _is_answered(self) -> np.ndarray:
         """(Q,) bool: some region looks like the query."""
-        answered: np.ndarray = self._scores.passes.any(0)
+        answered: np.ndarray = np.any(self._scores.passes, axis=0)
         return answered
 
     @cached_property
