@@ -18,7 +18,7 @@ from training.data.broken_records import DatasetError, too_many_broken
 from training.data.grid_labels import cell_classes, mask_shares, segment_shares
 from training.data.pixels import check_size, read_ids, read_image
 from training.data.prepared_words import PreparedWords
-from training.data.records import AnnotatedImages, Record
+from training.data.records import AnnotatedImages
 
 _log = logging.getLogger(__name__)
 
