@@ -76,6 +76,28 @@ def test_regions_are_summed_as_in_equation_6() -> None:
     assert set(np.unique(prediction.segment(np.arange(2)))) == {1}
 
 
+@pytest.mark.parametrize(("temperature", "right_half"), [(None, 0), (0.05, 1)])
+def test_attention_takes_away_what_a_word_has_in_common_with_all_regions(
+    temperature: float | None, right_half: int
+) -> None:
+    # "table" is near both regions, and nearer than "cup" to the one that the cup is in.
+    masks = np.full((2, 4, 4), -9, np.float32)
+    masks[0, :, :2] = masks[1, :, 2:] = 9
+    regions = np.array([[0.9, 0.1], [0.8, 0.6]], np.float32)
+    prediction = RegionPrediction(
+        Letterbox((16, 16), (16, 16), 4),
+        masks,
+        regions,
+        embeddings(np.eye(2, dtype=np.float32)),
+        NamesEncoder(),
+        Calibration(),
+        temperature,
+    )
+    answer = prediction.segment(np.arange(2))
+    assert set(np.unique(answer[:, :6])) == {0}
+    assert set(np.unique(answer[:, 10:])) == {right_half}
+
+
 def test_segmentation_is_that_of_a_plain_loop() -> None:
     random = np.random.default_rng(1)
     letterbox = Letterbox((12, 20), (16, 16), 4)
@@ -298,7 +320,7 @@ def test_systems_are_loaded_by_name(tmp_path: Path) -> None:
     folder = str(random_weights(tmp_path / "small").folder)
     image = photo()
     masks = np.ones((1, 70, 110), bool)
-    for name in ("openseg", "openseg_no_proposals", "openseg_true_masks"):
+    for name in ("openseg", "openseg_attention", "openseg_no_proposals", "openseg_true_masks"):
         loaded = load_system(name, SystemOptions(folder, backend="torch"))
         assert loaded.system.name == name and loaded.engine == "torch fp32 cpu"
         assert loaded.sha256 == load_weights(folder).sha256

@@ -71,10 +71,19 @@ def load_system(name: str, options: SystemOptions) -> LoadedSystem:
 
 
 def _openseg(options: SystemOptions) -> LoadedSystem:
+    return _on_proposals(options)
+
+
+def _openseg_attention(options: SystemOptions) -> LoadedSystem:
+    return _on_proposals(options, by_attention=True)
+
+
+def _on_proposals(options: SystemOptions, *, by_attention: bool = False) -> LoadedSystem:
     weights = load_weights(options.weights or OURS)
     engine = create_engine(weights, options.backend, precision=options.precision, device=options.device)
     encoder = load_text_encoder(weights.description.text_encoder)
-    system = OpenSegSystem(engine, encoder, weights.description.calibration)
+    temperature = float(weights.state["log_temperature"].exp()) if by_attention else None
+    system = OpenSegSystem(engine, encoder, weights.description.calibration, temperature)
     return LoadedSystem(system, weights.embedding_space, weights.sha256, engine.name)
 
 
@@ -169,6 +178,7 @@ def _torch_only(options: SystemOptions) -> None:
 
 SYSTEMS: dict[str, Callable[[SystemOptions], LoadedSystem]] = {
     "openseg": _openseg,
+    "openseg_attention": _openseg_attention,
     "openseg_no_proposals": _no_proposals,
     "openseg_true_masks": _true_masks,
     "lseg": _lseg,

@@ -20,12 +20,23 @@ from training.evaluation.upsampled_bands import upsampled_bands
 class OpenSegSystem(SystemOfNames):
     """Proposals of the network, each with the embedding of what it shows."""
 
-    name = "openseg"
+    def __init__(
+        self, engine: Engine, encoder: TextEncoder, calibration: Calibration, temperature: float | None = None
+    ) -> None:
+        """Prepare the system.
 
-    def __init__(self, engine: Engine, encoder: TextEncoder, calibration: Calibration) -> None:
-        """Run the network by `engine` and encode names by `encoder`; `calibration` chooses the region for a phrase."""
+        Args:
+            engine: runs the network.
+            encoder: encodes names.
+            calibration: chooses the region for a phrase.
+            temperature: None weighs masks by cosines, as eq. 6 does; the tau of eq. 2 weighs them by the attention that
+                each word pays to the regions there. That is how training reads them, and it takes away what a word
+                has in common with all regions of the image.
+        """
+        self.name = "openseg" if temperature is None else "openseg_attention"
         self._calibration = calibration
         self._engine = engine
+        self._temperature = temperature
         super().__init__(encoder)
 
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> RegionPrediction:
@@ -39,7 +50,13 @@ class OpenSegSystem(SystemOfNames):
         letterbox = Letterbox((image.shape[0], image.shape[1]), self._engine.input_size, self._engine.stride)
         output = self._engine.infer(letterbox.apply(image)[None], letterbox.valid[None])
         return RegionPrediction(
-            letterbox, output.mask_logits[0], output.embeddings[0], classes, self._encoder, self._calibration
+            letterbox,
+            output.mask_logits[0],
+            output.embeddings[0],
+            classes,
+            self._encoder,
+            self._calibration,
+            self._temperature,
         )
 
 
@@ -54,14 +71,16 @@ class RegionPrediction:
         classes: ClassEmbeddings,
         encoder: TextEncoder,
         calibration: Calibration,
+        temperature: float | None = None,
     ) -> None:
-        """`mask_logits` (N, h, w) over the whole grid, `embeddings` (N, D) of unit length."""
+        """`mask_logits` (N, h, w) over the whole grid, `embeddings` (N, D) of unit length; rest as `OpenSegSystem`."""
         self._letterbox = letterbox
         self._mask_logits = mask_logits
         self._embeddings = embeddings
         self._classes = classes
         self._encoder = encoder
         self._calibration = calibration
+        self._temperature = temperature
 
     @cached_property
     def proposals(self) -> np.ndarray:
@@ -74,6 +93,9 @@ class RegionPrediction:
     def segment(self, rows: np.ndarray) -> np.ndarray:
         """Eq. 6: argmax over the classes of <w, z> times s, summed over all N proposals. (H, W) int64."""
         scores = self._classes.scores(self._embeddings, rows)
+        if self._temperature is not None:  # eq. 2: softmax over the regions
+            scores = np.exp((scores - scores.max(1, keepdims=True)) / self._temperature)
+            scores /= scores.sum(1, keepdims=True)
         best = np.empty(self._letterbox.image_size, np.int64)
         for band, logits in upsampled_bands(self._letterbox, self._mask_logits):
             masks = sigmoid(logits)
