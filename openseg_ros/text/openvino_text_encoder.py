@@ -1,14 +1,17 @@
 """MiniLM and its kind in OpenVINO: converted from torch once, compared with it, and then kept on disk.
 
-A node that starts with it imports neither torch nor transformers, and a phrase takes one thread some milliseconds: the
-engine of the images keeps the other cores, and torch's threads, which go on spinning for a while, are not there.
+A node that starts with it imports neither torch nor transformers, and a phrase takes one thread some milliseconds, in
+what time the engine of the images leaves.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,8 +33,11 @@ COMPARED = (
 )
 
 
+NICENESS = 5  # of the thread that encodes: on a busy core the engine's threads have three times its share
+
+
 class OpenVinoTextEncoder(CachingTextEncoder):
-    """A converted text tower, in float32 and in one thread."""
+    """A converted text tower, in float32 and in one thread, which gives way to the engine of the images."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Open what `load_openvino_text_encoder` keeps in `folder`."""
@@ -41,15 +47,24 @@ class OpenVinoTextEncoder(CachingTextEncoder):
         self._tokenizer.enable_padding(pad_id=self._tokenizer.token_to_id("[PAD]") or 0)
         hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
         self._request = openvino.Core().compile_model(folder / IR_FILE, "CPU", hints).create_infer_request()
+        # A thread of its own, because nothing but OpenVINO may run at this priority: what holds Python's lock and waits
+        # for the processor would stop the images too.
+        self._thread = ThreadPoolExecutor(1, "openseg_words", initializer=_give_way)
         super().__init__(name)
 
     def _forward(self, texts: list[str]) -> np.ndarray:
         encoded = self._tokenizer.encode_batch(texts)
         tokens = np.array([(text.ids, text.attention_mask) for text in encoded], np.int64)
-        self._request.infer([np.ascontiguousarray(tokens[:, part]) for part in (0, 1)])
+        self._thread.submit(self._request.infer, [np.ascontiguousarray(tokens[:, part]) for part in (0, 1)]).result()
         vectors: np.ndarray = self._request.get_output_tensor(0).data
         unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return unit
+
+
+def _give_way() -> None:
+    """Lower the priority of the calling thread."""
+    if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def load_openvino_text_encoder(name: str, source: Path, progress: Callable[[str], None]) -> OpenVinoTextEncoder:
