@@ -24,7 +24,7 @@ from rich.table import Table
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
 from openseg_ros.geometry.pinhole import Pinhole
-from openseg_ros.geometry.region_surface import centroids, region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.geometry.rigid_transform import RigidTransform
 from training.world.scene import Scene, Sources
 from training.world.sequence import film
@@ -102,9 +102,9 @@ def errors(seeds: Iterable[int]) -> dict[str, Errors]:
         masks = [own[y : y + height, x : x + width] for own, (x, y, width, height) in zip(pixels, boxes, strict=True)]
         visible = [world[own > 0] for own in pixels]
         for kind, depth in (("exact", view.depth), ("sensed", sensed(view.depth, seed))):
-            surfaces = region_surfaces(ImagePoints(camera, depth), boxes, masks)
+            surfaces = RegionSurfaces(ImagePoints(camera, depth), boxes, masks)
             size = oriented_boxes(surfaces, up=to_world.rotation[2]).size
-            off = to_world.apply(centroids(surfaces)) - [own.mean(0) for own in visible]
+            off = to_world.apply(surfaces.centroids) - [own.mean(0) for own in visible]
             for row, thing in enumerate(things):
                 seen, whole = least_box(visible[row]), least_box(scene.vertices(thing.id - 1))
                 name = f"{thing.phrase} of scene {seed}"

@@ -24,7 +24,7 @@ from benchmark.timing import measure, report
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
 from openseg_ros.geometry.pinhole import Pinhole
-from openseg_ros.geometry.region_surface import RegionSurface, centroids, region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.nodes.point_clouds import PointClouds
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.vocabulary import Query, build_vocabulary
@@ -59,18 +59,18 @@ def main(
     depth = table_depth(np.random.default_rng(0))
     header = Header()
 
-    def surfaces() -> list[RegionSurface]:
-        return region_surfaces(ImagePoints(camera, depth), roi, masks)
+    def surfaces() -> RegionSurfaces:
+        return RegionSurfaces(ImagePoints(camera, depth), roi, masks)
 
     def everything(up: np.ndarray | None) -> None:
         own = surfaces()
-        centroids(own)
+        _ = own.centroids
         oriented_boxes(own, up)
 
     rivals: dict[str, Callable[[], object]] = {
         "network on one image": partial(segmenter.propose, image),
         "surfaces": surfaces,
-        "surfaces and centroids": lambda: centroids(surfaces()),
+        "surfaces and centroids": lambda: surfaces().centroids,
         "surfaces, centroids, boxes, up known": partial(everything, UP),
         "surfaces, centroids, boxes, up unknown": partial(everything, None),
         "points": lambda: ImagePoints(camera, depth).xyz,

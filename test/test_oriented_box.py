@@ -10,7 +10,7 @@ from benchmark.position_accuracy import errors
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import OrientedBoxes, oriented_boxes
 from openseg_ros.geometry.pinhole import Pinhole
-from openseg_ros.geometry.region_surface import RegionSurface, region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.geometry.rigid_transform import RigidTransform, quaternions
 
 pytestmark = pytest.mark.rendering
@@ -35,11 +35,11 @@ def look_at_box(turn: np.ndarray, centre: np.ndarray, size: np.ndarray) -> Image
     return ImagePoints(CAMERA, np.where(enter < leave, enter, np.nan).astype(np.float32))
 
 
-def surfaces_of(points: ImagePoints) -> list[RegionSurface]:
+def surfaces_of(points: ImagePoints) -> RegionSurfaces:
     """All that was measured, as one region."""
     seen = points.is_measured.astype(np.uint8)
     x, y, width, height = box = cv2.boundingRect(seen)
-    return region_surfaces(points, np.array([box]), [seen[y : y + height, x : x + width] * 255])
+    return RegionSurfaces(points, np.array([box]), [seen[y : y + height, x : x + width] * 255])
 
 
 def check_axes(found: OrientedBoxes, wanted: np.ndarray, degrees: float) -> None:
@@ -87,13 +87,13 @@ def test_regions_without_points_and_of_one_pixel() -> None:
     boxes = np.array([[10, 10, 20, 20], [300, 200, 1, 1], [400, 100, 1, 30]])
     masks = [np.ones((height, width), np.uint8) for _, _, width, height in boxes.tolist()]
     for up in (None, np.array([0.0, -1.0, 0.0])):
-        found = oriented_boxes(region_surfaces(points, boxes, masks), up)
+        found = oriented_boxes(RegionSurfaces(points, boxes, masks), up)
         assert np.isnan(found.size[0]).all() and np.isnan(found.centre[0]).all() and np.isnan(found.rotation[0]).all()
         np.testing.assert_allclose(found.centre[1], points.xyz[200, 300], rtol=1e-6)
         np.testing.assert_allclose(found.size[1], 0.0, atol=1e-6)
         np.testing.assert_allclose(np.sort(found.size[2]), (0.0, 0.0, 29 / 600 * 2.0), atol=1e-4)
         np.testing.assert_allclose(np.linalg.det(found.rotation[1:]), 1.0, rtol=1e-6)
-    assert oriented_boxes([], None).size.shape == (0, 3)
+    assert oriented_boxes(RegionSurfaces(points, boxes[:0], []), None).size.shape == (0, 3)
 
 
 @pytest.mark.parametrize("degrees", [0.0, 1e-5, 30.0, 120.0, 179.9999, 180.0])

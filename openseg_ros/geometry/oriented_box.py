@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from openseg_ros.geometry.region_surface import RegionSurface, facing
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.geometry.rigid_transform import RigidTransform
+
+# The outermost points in so many directions stand for the outline of a base: of a circle they miss 0.1 % of the width.
+DIRECTIONS = 64
+COARSE, FINE = np.radians(2.0), np.radians(0.05)  # steps in which a base is turned
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class OrientedBoxes:
         return OrientedBoxes(transform.apply(self.centre), transform.rotation @ self.rotation, self.size)
 
 
-def oriented_boxes(surfaces: Sequence[RegionSurface], up: np.ndarray | None) -> OrientedBoxes:
-    """The box around what was measured of each region.
+def oriented_boxes(surfaces: RegionSurfaces, up: np.ndarray | None) -> OrientedBoxes:
+    """The box around what was seen of each region: the far side of a thing, and what it stands on, are not in it.
 
     With `up`, a box stands upright and its base is the rectangle of least area. Without, the axis that has this role
     is the direction that most of the region's surface faces.
@@ -40,25 +42,51 @@ def oriented_boxes(surfaces: Sequence[RegionSurface], up: np.ndarray | None) -> 
     """
     count = len(surfaces)
     found = OrientedBoxes(np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan), np.full((count, 3), np.nan))
-    seen = [row for row, surface in enumerate(surfaces) if len(surface.xyz)]
-    if not seen:
+    xyz = surfaces.xyz
+    measured = ~np.isnan(xyz[..., 2])
+    seen = np.flatnonzero(measured.any(1))
+    if not seen.size:
         return found
-    measured = [surfaces[row] for row in seen]
-    axes = facing(measured) if up is None else np.tile(np.asarray(up, np.float64), (len(seen), 1))
-    frames = _frames(axes)
-    local = [surface.xyz @ frame for surface, frame in zip(measured, frames.astype(np.float32), strict=True)]
-    low = np.array([points[:, 2].min() for points in local], np.float64)
-    high = np.array([points[:, 2].max() for points in local], np.float64)
-    bases = [cv2.minAreaRect(np.ascontiguousarray(points[:, :2])) for points in local]
-    middle, sides = np.array([base[0] for base in bases]), np.array([base[1] for base in bases])
-    turn = np.radians([base[2] for base in bases]) + np.where(sides[:, 0] >= sides[:, 1], 0.0, np.pi / 2)
+    axes = surfaces.facing()[seen] if up is None else np.tile(np.asarray(up, np.float64), (len(seen), 1))
+    # What was not measured becomes one of the region's other points.
+    first = xyz[seen, measured[seen].argmax(1)]
+    points = np.where(measured[seen][..., None], xyz[seen], first[:, None]).swapaxes(1, 2)  # (R, 3, N)
 
-    long_side = np.einsum("rij,rj->ri", frames[..., :2], np.stack([np.cos(turn), np.sin(turn)], 1))
-    long_side[long_side[:, 0] < 0.0] *= -1.0
-    found.rotation[seen] = np.stack([long_side, np.cross(axes, long_side), axes], axis=2)
-    found.centre[seen] = np.einsum("rij,rj->ri", frames, np.column_stack([middle, (low + high) / 2.0]))
-    found.size[seen] = np.column_stack([sides.max(1), sides.min(1), high - low])
+    frames = _frames(axes)
+    turn = _least_turn(_outermost(frames[..., :2].swapaxes(1, 2).astype(np.float32) @ points))
+    side = np.einsum("rij,rj->ri", frames[..., :2], np.stack([np.cos(turn), np.sin(turn)], 1))
+    rotation = np.stack([side, np.cross(axes, side), axes], axis=2)
+    local = rotation.swapaxes(1, 2).astype(np.float32) @ points
+    low, high = local.min(2).astype(np.float64), local.max(2).astype(np.float64)
+    size, centre = high - low, np.einsum("rij,rj->ri", rotation, (low + high) / 2.0)
+
+    is_across = size[:, 0] < size[:, 1]
+    rotation[is_across] = rotation[is_across][:, :, [1, 0, 2]]
+    size[is_across] = size[is_across][:, [1, 0, 2]]
+    rotation[rotation[:, 0, 0] < 0.0, :, 0] *= -1.0
+    rotation[:, :, 1] = np.cross(rotation[:, :, 2], rotation[:, :, 0])
+    found.rotation[seen], found.centre[seen], found.size[seen] = rotation, centre, size
     return found
+
+
+def _outermost(base: np.ndarray) -> np.ndarray:
+    """(R, 2, `DIRECTIONS`) of (R, 2, N) points."""
+    angles = np.arange(DIRECTIONS) * (2.0 * np.pi / DIRECTIONS)
+    towards = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    outermost = (towards @ base).argmax(2)
+    return np.take_along_axis(base, outermost[:, None], axis=2)
+
+
+def _least_turn(base: np.ndarray) -> np.ndarray:
+    """(R,) radians: the turn of the rectangle of least area around each of (R, 2, K) points."""
+    best = np.zeros((len(base), 1))
+    for steps in (np.arange(0.0, np.pi / 2.0, COARSE), np.arange(-COARSE, COARSE, FINE)):
+        turns = best + steps
+        cos, sin = (part[..., None].astype(np.float32) for part in (np.cos(turns), np.sin(turns)))
+        x, y = base[:, :1], base[:, 1:]
+        areas = np.ptp(cos * x + sin * y, axis=2) * np.ptp(cos * y - sin * x, axis=2)
+        best = np.take_along_axis(turns, areas.argmin(1)[:, None], axis=1)
+    return best[:, 0]
 
 
 def _frames(axes: np.ndarray) -> np.ndarray:

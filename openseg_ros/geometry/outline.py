@@ -1,8 +1,6 @@
-"""What lies along the outline of a region, and the picture around it."""
+"""What lies along the outline of a region."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -30,25 +28,3 @@ def without_edge(mask: np.ndarray, edge: int) -> np.ndarray:
     """
     inner: np.ndarray = cv2.erode(mask, np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)) > 0
     return inner if np.count_nonzero(inner) >= LEAST_INTERIOR else mask > 0
-
-
-def crop_with_margin(
-    box: Sequence[int], mask: np.ndarray, margin: int, size: tuple[int, int]
-) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The part of an image around a region, and the region's mask in it.
-
-    Args:
-        box: x y width height, pixels.
-        mask: (height, width) uint8, not 0 inside.
-        margin: pixels to add on every side, where the image goes on there.
-        size: (height, width) of the image.
-
-    Returns:
-        Rows and columns of the part; (h, w) uint8, the mask with the margin, which is 0.
-    """
-    x, y, width, height = box
-    top, left = max(y - margin, 0), max(x - margin, 0)
-    bottom, right = min(y + height + margin, size[0]), min(x + width + margin, size[1])
-    sides = (y - top, bottom - y - height, x - left, right - x - width)
-    padded: np.ndarray = cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT, value=0)
-    return np.s_[top:bottom, left:right], padded

@@ -1,187 +1,253 @@
-"""The surface of a region, out of what a depth camera measured: with little noise, and clean along its outline."""
+"""The surfaces of regions, out of what a depth camera measured: with little noise, and clean along their outlines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 
-import cv2
 import numpy as np
 
 from openseg_ros.geometry.image_points import ImagePoints
-from openseg_ros.geometry.outline import crop_with_margin, edge_width, without_edge
+from openseg_ros.geometry.local_plane import LEAST_PIXELS, LocalPlanes, fit_planes, window_offsets, windows
+from openseg_ros.geometry.outline import edge_width
+from openseg_ros.geometry.region_sheet import region_sheet
 
-# Noise that is left in single points makes a box larger: the extremes of thousands of normal values lie three sigma
-# out, on both sides. With half a millimetre that is 3 mm.
+# Depth with less noise than this is taken as it is. In more, planes are fitted: the extremes of thousands of normal
+# values lie three sigma out, on both sides, so that 2 mm would make each side of a box 12 mm longer.
 NOISE_ALLOWED = 0.0005  # metres
+WIDE, NARROW = 4, 3  # pixels that planes reach: those that lead out over an outline, those that smooth
+# Pixels around a place whose depth differs from that close to it by more are another surface (tangent; 63 degrees).
+STEP = 2.0
 # A pixel at an outline is believed where its depth could be that of a surface at most so steep (tangent; 79 degrees)
 # that begins at the region's inner part. Beyond, the pixel shows a mixture with the background.
 STEEPEST = 5.0
-# The outline and the inner part of a region are thinned to about this number of points each: a box needs no more.
-ENOUGH_POINTS = 1000
+EXTRAPOLATED = 3.0  # what a plane may lead away over an outline, as a tangent
+# In noisy depth pixels count for a plane that are at most this far from the plane of the pass before: so much of a
+# pixel's width, of the plane's slope over a pixel, and of the noise.
+NEAR_WIDTH, NEAR_SLOPE, NEAR_NOISE = 0.5, 1.0, 2.0
+PASSES = 2
+LEAST_AGREEING = 8  # pixels on one plane: at the tip of a wick no two tell the same
+# Places at which surfaces are looked at, for all regions together, and the most and the least for one region. In noisy
+# depth each place costs two fits more, and more places would find more extremes of the noise.
+OUTLINE_PLACES, INNER_PLACES = (3000, 500, 48), (1000, 300, 48)
+NOISY_OUTLINE_PLACES, NOISY_INNER_PLACES = (1600, 300, 48), (800, 200, 48)
 NORMALS = 100  # places that are enough to know where a surface faces
 LEAST_NORMALS = 3
 SAME_NORMAL_COS = np.cos(np.radians(10.0))
+GOLDEN = 0.6180339887498949
 
 
-class RegionSurface:
-    """What was measured of one region, in the camera's optical frame.
+@dataclass(frozen=True)
+class _Places:
+    """Pixels of R regions, the same number P of each; S = R x P."""
 
-    The inner part is what does not lie along the outline, and the middle of what is too thin for that (the tip of a
-    knife). Depth there is averaged over the pixels around, as wide as the noise asks for, so that exact depth stays
-    exact. Pixels along the outline keep their direction; where depth cameras have mixed object and background, and in
-    holes, they take their depth from the inner part.
+    rows: np.ndarray  # (S,) on the sheet
+    columns: np.ndarray  # (S,)
+    right: np.ndarray  # (S,) float32, x / z
+    down: np.ndarray  # (S,) float32, y / z
+    is_there: np.ndarray  # (S,) bool: false for regions without a pixel of this kind
+
+    def at(self, z: np.ndarray) -> np.ndarray:
+        """(S, 3) float32: the points at depth `z` (S,), NaN where it is NaN."""
+        z = np.where(self.is_there, z, np.float32(np.nan))
+        return np.stack([self.right * z, self.down * z, z], axis=1)
+
+
+class RegionSurfaces:
+    """What was measured of R regions, in the camera's optical frame: of all at once, not one by one.
+
+    The inner part of a region is what does not lie along the outline, and the middle of what is too thin for that (the
+    tip of a knife). Exact depth stays exact. Noisy depth is smoothed by planes through the pixels around. Along the
+    outline, where depth cameras have mixed object and background, and in holes, planes lead out from the inner part,
+    through those pixels that fit.
 
     benchmark/README.md says how exact this is, and what it misses.
-
-    Pixels are numbers of the flattened picture around the region.
     """
 
-    def __init__(self, points: ImagePoints, box: Sequence[int], mask: np.ndarray) -> None:
-        """Of a region with `mask` (height, width) uint8, not 0 inside, in `box`: x y width height, pixels."""
+    def __init__(self, points: ImagePoints, boxes: np.ndarray, masks: Sequence[np.ndarray]) -> None:
+        """Of (R, 4) boxes x y width height, pixels, with masks (height, width) uint8, not 0 inside."""
+        self._camera, self._noise = points.camera, points.noise
+        self._is_noisy = points.noise > NOISE_ALLOWED
         self._edge = edge_width(points.camera.size[1])
-        window, padded = crop_with_margin(box, mask, self._edge, points.camera.size)
-        self._noise = points.noise
-        self._z = np.ascontiguousarray(points.z[window])
-        right, down = points.camera.tangents()
-        self._right, self._down = right[window[1]], down[window[0]]
+        margin = max(self._edge, WIDE)
+        self._sheet = region_sheet(
+            np.reshape(boxes, (-1, 4)), masks, points.camera.size, edge=self._edge, margin=margin
+        )
+        self._depth = self._sheet.laid_out(points.z)  # 0 where nothing was measured
 
-        self._inner = _inner_part(padded, self._edge)
-        self._trusted = self._inner & points.is_measured[window]
-        self._mean = _WindowMean(self._z, self._trusted, self._edge)
-        outline = np.flatnonzero((padded > 0) & ~self._inner)
-        self._outline_size = len(outline)
-        self._outline = _thinned(outline)
-        depth = self._mean.at(self._outline)
-        seen = self._z.take(self._outline)
-        farthest = STEEPEST * self._edge / points.camera.fx * depth
-        self._is_believed = (seen > 0.0) & (np.abs(seen - depth) < farthest)
-        self._outline_z = np.where(self._is_believed, seen, depth)
+    def __len__(self) -> int:
+        return len(self._sheet.shift)
 
     @cached_property
-    def centroid(self) -> np.ndarray:
-        """(3,) float64 metres, the mean position; NaN where nothing was measured."""
-        sums = self._mean.values @ np.stack([self._right, np.ones_like(self._right)], axis=1)
-        x, z = sums.T.astype(np.float64)  # of every row
-        outline = self._at(self._outline, self._outline_z)
-        outline = outline[~np.isnan(outline[:, 2])].astype(np.float64)
-        weight = self._outline_size / max(len(self._outline), 1)
-        count = np.count_nonzero(self._trusted) + weight * len(outline)
-        total = weight * outline.sum(0) + (x.sum(), z @ self._down, z.sum())
-        return total / count if count else np.full(3, np.nan)
+    def centroids(self) -> np.ndarray:
+        """(R, 3) float64 metres, the mean positions; NaN for a region without a measured point."""
+        sums, count = self._inner_sums()
+        area = len(self._outline_xyz) // max(len(self), 1)
+        outline_sums, outline_count = _sums(self._outline_xyz, self._of_regions(area), len(self))
+        weight = np.diff(self._outline[1]) / max(area, 1)
+        sums, count = sums + outline_sums * weight[:, None], count + outline_count * weight
+        middles: np.ndarray = sums / np.where(count > 0.0, count, np.nan)[:, None]
+        return middles
+
+    def _inner_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """(R, 3) float64 sums of all measured inner points; (R,) how many there are."""
+        z = np.where(self._sheet.inner, self._depth, np.float32(0.0))
+        columns = np.arange(z.shape[1], dtype=np.float32)
+        z_sum, z_by_column = (z @ np.stack([columns**0, columns], axis=1)).astype(np.float64).T  # of each row
+        region = self._sheet.window
+        down, right = self._sheet.shift[region].T
+        x = (z_by_column + (right - self._camera.cx) * z_sum) / self._camera.fx
+        y = (np.arange(len(z)) + down - self._camera.cy) * z_sum / self._camera.fy
+        sums = [np.bincount(region, values, len(self)) for values in (x, y, z_sum)]
+        return np.stack(sums, axis=1), self._sheet.areas(z > 0.0)
 
     @cached_property
     def xyz(self) -> np.ndarray:
-        """(N, 3) float32 metres: enough points to find the region's extent."""
-        reach = next((r for r in range(self._edge) if self._noise <= NOISE_ALLOWED * (2 * r + 1)), self._edge)
-        inside = self._thinned_inner
-        inner_z = self._mean.at(inside)
-        if reach < self._edge:
-            narrow = _WindowMean(self._z, self._trusted, reach).at(inside)
-            inner_z = np.where(np.isnan(narrow), inner_z, narrow)
-        believed = np.zeros(self._z.shape, bool)
-        believed.ravel()[self._outline] = self._is_believed
-        outline_z = _WindowMean(self._z, believed, reach).at(self._outline)
-        outline_z = np.where(self._is_believed, outline_z, self._outline_z)
-        found = np.concatenate([self._at(self._outline, outline_z), self._at(inside, inner_z)])
-        return found[~np.isnan(found[:, 2])]
+        """(R, N, 3) float32 metres: points that reach as far as the regions do; NaN where nothing was measured."""
+        places = self._chosen(*self._inner, self._share(NOISY_INNER_PLACES if self._is_noisy else INNER_PLACES))
+        z = self._smooth(places, *self._planes(places, self._sheet.mask, NARROW)) if self._is_noisy else None
+        inner = places.at(self._measured(places) if z is None else z)
+        parts = (self._outline_xyz, inner)
+        return np.concatenate([xyz.reshape(len(self), len(xyz) // max(len(self), 1), 3) for xyz in parts], axis=1)
+
+    def facing(self) -> np.ndarray:
+        """(R, 3) float64 unit vectors: where most of each surface faces; of a thin one, across its flattest side."""
+        places = self._chosen(*self._inner, NORMALS)
+        near, planes = self._planes(places, self._sheet.inner, WIDE)
+        z = near + planes.middle
+        across = [z / self._camera.fx + planes.right * places.right, planes.right * places.down, planes.right]
+        along = [planes.down * places.right, z / self._camera.fy + planes.down * places.down, planes.down]
+        normals = np.cross(np.stack(across, 1), np.stack(along, 1)).astype(np.float64)
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        normals[~places.is_there | (planes.count < LEAST_PIXELS)] = 0.0  # like no other one
+        return _most_common(normals.reshape(len(self), NORMALS, 3), self.xyz)
 
     @cached_property
-    def _thinned_inner(self) -> np.ndarray:
-        step = int(np.sqrt(np.count_nonzero(self._inner) / ENOUGH_POINTS)) + 1
-        coarse = self._inner[::step, ::step]
-        rows, columns = np.divmod(np.flatnonzero(coarse), coarse.shape[1])
-        return (rows * self._z.shape[1] + columns) * step
+    def _outline(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pixels along the outlines, and (R + 1,) where those of each region begin."""
+        return self._sheet.pixels(self._sheet.mask & ~self._sheet.inner)
 
-    def tangents(self) -> tuple[np.ndarray, np.ndarray]:
-        """Differences of points to the right and down the picture, (n, 3) float32 metres each, at inner places."""
-        inside = self._thinned_inner
-        inside = inside[:: len(inside) // NORMALS + 1]
-        (height, width), edge = self._z.shape, self._edge
-        rows, columns = np.divmod(inside, width)
-        left, right = np.minimum(columns, edge), np.minimum(width - 1 - columns, edge)
-        above, below = np.minimum(rows, edge), np.minimum(height - 1 - rows, edge)
-        ends = np.concatenate([inside - left, inside + right, inside - above * width, inside + below * width])
-        z = np.where(self._inner.take(ends), self._mean.at(ends), np.nan)
-        found = self._at(ends, z).reshape(4, -1, 3)
-        found = found[:, ~np.isnan(found[..., 2]).any(0)]
-        return found[1] - found[0], found[3] - found[2]
+    @cached_property
+    def _inner(self) -> tuple[np.ndarray, np.ndarray]:
+        """The inner pixels, and (R + 1,) where those of each region begin."""
+        return self._sheet.pixels(self._sheet.inner)
 
-    def _at(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """(N, 3) float32: the points that these pixels show at depth `z` (N,)."""
-        rows, columns = np.divmod(pixels, self._z.shape[1])
-        points = np.empty((len(pixels), 3), np.float32)
-        np.multiply(z, self._right.take(columns), out=points[:, 0])
-        np.multiply(z, self._down.take(rows), out=points[:, 1])
-        points[:, 2] = z
-        return points
+    @cached_property
+    def _outline_xyz(self) -> np.ndarray:
+        """(S, 3) float32."""
+        places = self._chosen(*self._outline, self._share(NOISY_OUTLINE_PLACES if self._is_noisy else OUTLINE_PLACES))
+        near, planes = self._planes(places, self._sheet.inner, WIDE)
+        if self._is_noisy:
+            return places.at(self._smooth(places, near, planes))
+        z, seen = near + planes.middle, self._measured(places)
+        return places.at(np.where(np.abs(seen - z) < STEEPEST * self._edge * self._pixel(z), seen, z))
+
+    def _planes(self, places: _Places, which: np.ndarray, reach: int) -> tuple[np.ndarray, LocalPlanes]:
+        """Planes through the pixels around that are true in (h, w) `which`.
+
+        Returns:
+            (S,) float32 metres, their mean depth, of those that are close if there are any, NaN where nothing was
+            measured; planes of what differs.
+        """
+        z, counts = self._around(places, which, reach)
+        offsets = window_offsets(reach)
+        close = counts * (np.abs(offsets).max(0) <= self._edge)
+        close = np.where(close.any(1)[:, None], close, counts).astype(np.float32)
+        near = np.einsum("sk,sk->s", z, close) / np.maximum(close.sum(1), np.float32(0.5))
+        near[near == 0.0] = np.nan
+        z -= near[:, None]
+        counts &= np.abs(z) < (STEP * reach * self._pixel(near))[:, None]
+        return near, fit_planes(z, counts, offsets, EXTRAPOLATED * self._edge * self._pixel(near))
+
+    def _smooth(self, places: _Places, near: np.ndarray, planes: LocalPlanes) -> np.ndarray:
+        """(S,) float32 metres: of planes through all pixels, the outline's too, that lie near `planes`; or NaN."""
+        z, is_own = self._around(places, self._sheet.mask, NARROW)
+        z -= near[:, None]
+        offsets, pixel = window_offsets(NARROW), self._pixel(near)
+        for _ in range(PASSES):
+            far = NEAR_WIDTH * pixel + NEAR_SLOPE * planes.slope + NEAR_NOISE * np.float32(self._noise)
+            counts = is_own & (np.abs(z - planes.at(offsets)) < far[:, None])
+            planes = fit_planes(z, counts, offsets, EXTRAPOLATED * self._edge * pixel).where_enough(planes)
+        return np.where(planes.count >= LEAST_AGREEING, near + planes.middle, np.float32(np.nan))
+
+    def _around(self, places: _Places, which: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+        """(S, K) float32 depth of the pixels around; (S, K) bool: measured, and true in (h, w) `which`."""
+        z = windows(self._depth, places.rows, places.columns, reach)
+        counts = windows(which, places.rows, places.columns, reach)
+        counts &= z > 0.0
+        return z, counts
+
+    def _chosen(self, pixels: np.ndarray, begin: np.ndarray, count: int) -> _Places:
+        """`count` of each region's `pixels`, which `begin` (R + 1,) at."""
+        region = self._of_regions(count)
+        return self._places(_spread(pixels, begin, count), region, (np.diff(begin) > 0)[region])
+
+    def _places(self, pixels: np.ndarray, region: np.ndarray, is_there: np.ndarray) -> _Places:
+        rows, columns = np.divmod(pixels, self._sheet.mask.shape[1])
+        right, down = self._camera.tangents()
+        shift = self._sheet.shift[region]
+        return _Places(
+            rows=rows,
+            columns=columns,
+            right=right.take(columns + shift[:, 1], mode="clip"),
+            down=down.take(rows + shift[:, 0], mode="clip"),
+            is_there=is_there,
+        )
+
+    def _of_regions(self, counts: int | np.ndarray) -> np.ndarray:
+        """The number of each region as often as `counts` says."""
+        return np.repeat(np.arange(len(self)), counts)
+
+    def _share(self, places: tuple[int, int, int]) -> int:
+        """The number of places that one region gets."""
+        together, most, least = places
+        return max(min(together // max(len(self), 1), most), least)
+
+    def _pixel(self, z: np.ndarray) -> np.ndarray:
+        """Metres that a pixel is wide at depth `z`."""
+        return np.asarray(z * np.float32(1.0 / self._camera.fx))
+
+    def _measured(self, places: _Places) -> np.ndarray:
+        """(S,) float32 metres, NaN where nothing was measured."""
+        z: np.ndarray = self._depth[places.rows, places.columns]
+        z[z == 0.0] = np.nan
+        return z
 
 
-def _thinned(pixels: np.ndarray) -> np.ndarray:
-    """About `ENOUGH_POINTS` of (N,) numbers of pixels, or all if there are no more."""
-    if len(pixels) <= ENOUGH_POINTS:
-        return pixels
-    # The golden ratio: with a whole step, all might come from the left side of an outline that has 4 pixels per row.
-    step = len(pixels) // ENOUGH_POINTS + 0.618
-    return pixels[np.arange(0.0, len(pixels), step).astype(int)]
+def _spread(pixels: np.ndarray, begin: np.ndarray, count: int) -> np.ndarray:
+    """(R count,) of (N,) pixels, evenly out of each region's, which `begin` (R + 1,) at; any where there is none.
 
-
-def _inner_part(mask: np.ndarray, edge: int) -> np.ndarray:
-    """(h, w) bool: what is farther than `edge` from the outline, and the middle of parts that are too thin for that."""
-    inner, half = without_edge(mask, edge), max(1, edge // 2)
-    reach = 2 * (edge - half) + 1
-    near = cv2.dilate(inner.view(np.uint8), np.ones((reach, reach), np.uint8))
-    return inner | (without_edge(mask, half) & (near == 0))
-
-
-class _WindowMean:
-    """Mean of (h, w) values over the pixels at most `reach` away that count."""
-
-    def __init__(self, values: np.ndarray, counts: np.ndarray, reach: int) -> None:
-        size, mask = (2 * reach + 1, 2 * reach + 1), counts.view(np.uint8)
-        window_sum = partial(cv2.boxFilter, ksize=size, normalize=False, borderType=cv2.BORDER_CONSTANT)
-        self.values = cv2.copyTo(values, mask)  # 0 where they do not count
-        self._total = window_sum(self.values, cv2.CV_32F)
-        self._count = window_sum(mask, cv2.CV_16U)
-
-    def at(self, pixels: np.ndarray) -> np.ndarray:
-        """(N,) float32; NaN where none counts."""
-        count = self._count.take(pixels)
-        mean = np.full(len(pixels), np.nan, np.float32)
-        np.divide(self._total.take(pixels), count, out=mean, where=count > 0)
-        return mean
-
-
-def region_surfaces(points: ImagePoints, boxes: np.ndarray, masks: Sequence[np.ndarray]) -> list[RegionSurface]:
-    """The surfaces of R regions.
-
-    Args:
-        points: of the image.
-        boxes: (R, 4) x y width height, pixels.
-        masks: R of (height, width) uint8, not 0 inside.
+    With even steps alone, all might come from the left side of an outline that has 4 pixels per row.
     """
-    return [RegionSurface(points, box, mask) for box, mask in zip(boxes.tolist(), masks, strict=True)]
+    if not len(pixels):
+        return np.zeros((len(begin) - 1) * count, np.intp)
+    have = np.diff(begin)[:, None]
+    step = np.arange(count)
+    within = np.where(have > count, step * GOLDEN % 1.0, 0.5)
+    chosen = begin[:-1, None] + ((step + within) / count * have).astype(np.intp)
+    return pixels.take(chosen.ravel(), mode="clip")
 
 
-def centroids(surfaces: Sequence[RegionSurface]) -> np.ndarray:
-    """(R, 3) float64 metres, the mean positions; NaN for a region without a measured point."""
-    return np.array([surface.centroid for surface in surfaces]).reshape(-1, 3)
+def _sums(xyz: np.ndarray, region: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R, 3) float64 sums of the (S, 3) points of each region that are not NaN; (R,) how many there are."""
+    there = np.flatnonzero(~np.isnan(xyz[:, 2]))
+    own = region[there]
+    return (
+        np.stack([np.bincount(own, xyz[there, axis], count) for axis in range(3)], axis=1),
+        np.bincount(own, minlength=count),
+    )
 
 
-def facing(surfaces: Sequence[RegionSurface]) -> np.ndarray:
-    """(R, 3) float64 unit vectors: where most of each surface faces; of a thin one, across its flattest side."""
-    tangents = [surface.tangents() for surface in surfaces]
-    across, along = (np.concatenate(parts) for parts in zip(*tangents, strict=True))
-    normals = np.cross(across, along).astype(np.float64)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    own = np.split(normals, np.cumsum([len(part) for part, _ in tangents])[:-1])
-    return np.stack([_facing(part, surface.xyz) for part, surface in zip(own, surfaces, strict=True)])
-
-
-def _facing(normals: np.ndarray, xyz: np.ndarray) -> np.ndarray:
-    if len(normals) < LEAST_NORMALS:
-        centred = xyz - xyz.mean(0)
-        return np.asarray(np.linalg.svd(centred.T @ centred)[0][:, -1], np.float64)
-    alike = normals @ normals.T > SAME_NORMAL_COS
-    mean: np.ndarray = normals[alike[alike.sum(1).argmax()]].mean(0)
-    return mean / np.linalg.norm(mean)
+def _most_common(normals: np.ndarray, xyz: np.ndarray) -> np.ndarray:
+    """(R, 3) float64: the direction that most of (R, M, 3) normals have; across (R, N, 3) points without enough."""
+    alike = normals @ normals.swapaxes(1, 2) > SAME_NORMAL_COS
+    votes = alike.sum(2)
+    chosen = alike[np.arange(len(votes)), votes.argmax(1)]
+    mean = np.einsum("rm,rmi->ri", chosen, normals)
+    thin = votes.max(1) < LEAST_NORMALS
+    measured = ~np.isnan(xyz[thin][..., :1])
+    own = np.where(measured, xyz[thin], 0.0)
+    own = np.where(measured, own - own.sum(1, keepdims=True) / np.maximum(measured.sum(1, keepdims=True), 1), 0.0)
+    mean[thin] = np.linalg.svd(own.swapaxes(1, 2) @ own)[0][..., -1]
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))

@@ -24,7 +24,6 @@ from vision_msgs.msg import (
 )
 
 from openseg_ros.geometry.oriented_box import oriented_boxes
-from openseg_ros.geometry.region_surface import centroids
 from openseg_ros.geometry.rigid_transform import quaternions
 from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.target_frame import OutputFrame
@@ -82,7 +81,7 @@ def detection_3d_array_message(
         frame: of the message.
     """
     regions = segmentation.regions
-    boxes, middles = oriented_boxes(space.matched, frame.up), centroids(space.matched)
+    boxes, middles = oriented_boxes(space.matched, frame.up), space.matched.centroids
     if frame.from_camera is not None:
         boxes, middles = boxes.moved(frame.from_camera), frame.from_camera.apply(middles)
     measured = np.flatnonzero(np.isfinite(boxes.size[:, 0]))

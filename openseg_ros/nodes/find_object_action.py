@@ -27,7 +27,7 @@ from std_msgs.msg import Header
 from openseg_ros.action import FindObject
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
-from openseg_ros.geometry.region_surface import region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.geometry.rigid_transform import quaternions
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.camera import Camera
@@ -249,7 +249,7 @@ def _refusal(message: str) -> FindObject.Result:
 def _box(points: ImagePoints, segmentation: Segmentation, row: int) -> tuple[Pose, Vector3]:
     """The oriented box of a region, in the camera's frame; NaN where none of its points was measured."""
     mask = segmentation.region_masks()[row]
-    boxes = oriented_boxes(region_surfaces(points, segmentation.regions.roi[[row]], [mask]), up=None)
+    boxes = oriented_boxes(RegionSurfaces(points, segmentation.regions.roi[[row]], [mask]), up=None)
     if not np.isfinite(boxes.size).all():
         none = _no_box()
         return none["box_center"], none["box_size"]

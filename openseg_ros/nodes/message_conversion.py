@@ -10,7 +10,6 @@ from geometry_msgs.msg import Point
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.region_surface import centroids
 from openseg_ros.msg import Query as QueryMessage
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
@@ -85,7 +84,8 @@ def region_array_message(
     if space is None:
         middles = np.full((sum(map(len, regions)), 3), NO_POSITION)
     else:
-        middles = centroids(space.matched + (space.unmatched if embeddings == "all" else []))
+        parts = [space.matched, space.unmatched] if embeddings == "all" else [space.matched]
+        middles = np.concatenate([part.centroids for part in parts])
     target = segmentation.vocabulary.target
     message = RegionArray(
         header=header,

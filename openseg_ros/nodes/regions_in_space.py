@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from openseg_ros.geometry.image_points import ImagePoints
-from openseg_ros.geometry.region_surface import RegionSurface, region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.segmenter.segmentation import Segmentation
 
 
@@ -18,11 +18,11 @@ class RegionsInSpace:
         self._points = points
 
     @cached_property
-    def matched(self) -> list[RegionSurface]:
+    def matched(self) -> RegionSurfaces:
         """One for each of the answer's `regions`."""
-        return region_surfaces(self._points, self._segmentation.regions.roi, self._segmentation.region_masks())
+        return RegionSurfaces(self._points, self._segmentation.regions.roi, self._segmentation.region_masks())
 
     @cached_property
-    def unmatched(self) -> list[RegionSurface]:
+    def unmatched(self) -> RegionSurfaces:
         """One for each of the answer's `unmatched`."""
-        return region_surfaces(self._points, self._segmentation.unmatched.roi, self._segmentation.unmatched_masks())
+        return RegionSurfaces(self._points, self._segmentation.unmatched.roi, self._segmentation.unmatched_masks())
