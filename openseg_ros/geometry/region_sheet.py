@@ -96,9 +96,8 @@ def _without_edge(mask: np.ndarray, beyond: np.ndarray, edge: int) -> np.ndarray
     """
     whole, half = mask | beyond, max(1, edge // 2)
     inner = cv2.erode(whole, _square(edge)) & mask
-    near = cv2.dilate(inner, _square(edge - half))
-    inner |= cv2.erode(whole, _square(half)) & mask & (near ^ 1)
-    inner |= mask & (cv2.dilate(inner, _square(2 * edge)) ^ 1)
+    for candidates, far in ((cv2.erode(whole, _square(half)), edge - half), (whole, 2 * edge)):
+        inner |= mask & candidates & (cv2.dilate(inner, _square(far)) == 0)
     return np.asarray(inner)
 
 

@@ -83,10 +83,11 @@ class RegionSurfaces:
     def centroids(self) -> np.ndarray:
         """(R, 3) float64 metres, the mean positions; NaN for a region without a measured point."""
         sums, count = self._inner_sums()
-        area = len(self._outline_xyz) // max(len(self), 1)
-        outline_sums, outline_count = _sums(self._outline_xyz, self._of_regions(area), len(self))
-        weight = np.diff(self._outline[1]) / max(area, 1)
-        sums, count = sums + outline_sums * weight[:, None], count + outline_count * weight
+        # The outline was looked at in places, each of which stands for some of its pixels.
+        is_measured = ~np.isnan(self._outline_xyz[..., :1])
+        stands_for = np.diff(self._outline[1]) / max(is_measured.shape[1], 1)
+        sums = sums + np.where(is_measured, self._outline_xyz, 0.0).sum(1, dtype=np.float64) * stands_for[:, None]
+        count = count + is_measured.sum((1, 2)) * stands_for
         middles: np.ndarray = sums / np.where(count > 0.0, count, np.nan)[:, None]
         return middles
 
@@ -105,11 +106,13 @@ class RegionSurfaces:
     @cached_property
     def xyz(self) -> np.ndarray:
         """(R, N, 3) float32 metres: points that reach as far as the regions do; NaN where nothing was measured."""
-        places = self._chosen(*self._inner, self._share(NOISY_INNER_PLACES if self._is_noisy else INNER_PLACES))
-        z = self._smooth(places, *self._planes(places, self._sheet.mask, NARROW)) if self._is_noisy else None
-        inner = places.at(self._measured(places) if z is None else z)
-        parts = (self._outline_xyz, inner)
-        return np.concatenate([xyz.reshape(len(self), len(xyz) // max(len(self), 1), 3) for xyz in parts], axis=1)
+        count = self._share(NOISY_INNER_PLACES if self._is_noisy else INNER_PLACES)
+        places = self._chosen(*self._inner, count)
+        if self._is_noisy:
+            z = self._smooth(places, *self._planes(places, self._sheet.mask, NARROW))
+        else:
+            z = self._measured(places)
+        return np.concatenate([self._outline_xyz, places.at(z).reshape(len(self), count, 3)], axis=1)
 
     def facing(self) -> np.ndarray:
         """(R, 3) float64 unit vectors: where most of each surface faces; of a thin one, across its flattest side."""
@@ -135,13 +138,16 @@ class RegionSurfaces:
 
     @cached_property
     def _outline_xyz(self) -> np.ndarray:
-        """(S, 3) float32."""
-        places = self._chosen(*self._outline, self._share(NOISY_OUTLINE_PLACES if self._is_noisy else OUTLINE_PLACES))
+        """(R, P, 3) float32."""
+        count = self._share(NOISY_OUTLINE_PLACES if self._is_noisy else OUTLINE_PLACES)
+        places = self._chosen(*self._outline, count)
         near, planes = self._planes(places, self._sheet.inner, WIDE)
         if self._is_noisy:
-            return places.at(self._smooth(places, near, planes))
-        z, seen = near + planes.middle, self._measured(places)
-        return places.at(np.where(np.abs(seen - z) < STEEPEST * self._edge * self._pixel(z), seen, z))
+            z = self._smooth(places, near, planes)
+        else:
+            z, seen = near + planes.middle, self._measured(places)
+            z = np.where(np.abs(seen - z) < STEEPEST * self._edge * self._pixel(z), seen, z)
+        return places.at(z).reshape(len(self), count, 3)
 
     def _planes(self, places: _Places, which: np.ndarray, reach: int) -> tuple[np.ndarray, LocalPlanes]:
         """Planes through the pixels around that are true in (h, w) `which`.
@@ -180,11 +186,8 @@ class RegionSurfaces:
 
     def _chosen(self, pixels: np.ndarray, begin: np.ndarray, count: int) -> _Places:
         """`count` of each region's `pixels`, which `begin` (R + 1,) at."""
-        region = self._of_regions(count)
-        return self._places(_spread(pixels, begin, count), region, (np.diff(begin) > 0)[region])
-
-    def _places(self, pixels: np.ndarray, region: np.ndarray, is_there: np.ndarray) -> _Places:
-        rows, columns = np.divmod(pixels, self._sheet.mask.shape[1])
+        region = np.repeat(np.arange(len(self)), count)
+        rows, columns = np.divmod(_spread(pixels, begin, count), self._sheet.mask.shape[1])
         right, down = self._camera.tangents()
         shift = self._sheet.shift[region]
         return _Places(
@@ -192,12 +195,8 @@ class RegionSurfaces:
             columns=columns,
             right=right.take(columns + shift[:, 1], mode="clip"),
             down=down.take(rows + shift[:, 0], mode="clip"),
-            is_there=is_there,
+            is_there=(np.diff(begin) > 0)[region],
         )
-
-    def _of_regions(self, counts: int | np.ndarray) -> np.ndarray:
-        """The number of each region as often as `counts` says."""
-        return np.repeat(np.arange(len(self)), counts)
 
     def _share(self, places: tuple[int, int, int]) -> int:
         """The number of places that one region gets."""
@@ -227,16 +226,6 @@ def _spread(pixels: np.ndarray, begin: np.ndarray, count: int) -> np.ndarray:
     within = np.where(have > count, step * GOLDEN % 1.0, 0.5)
     chosen = begin[:-1, None] + ((step + within) / count * have).astype(np.intp)
     return pixels.take(chosen.ravel(), mode="clip")
-
-
-def _sums(xyz: np.ndarray, region: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(R, 3) float64 sums of the (S, 3) points of each region that are not NaN; (R,) how many there are."""
-    there = np.flatnonzero(~np.isnan(xyz[:, 2]))
-    own = region[there]
-    return (
-        np.stack([np.bincount(own, xyz[there, axis], count) for axis in range(3)], axis=1),
-        np.bincount(own, minlength=count),
-    )
 
 
 def _most_common(normals: np.ndarray, xyz: np.ndarray) -> np.ndarray:

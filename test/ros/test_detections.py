@@ -28,7 +28,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import OrientedBoxes, oriented_boxes
-from openseg_ros.geometry.region_surface import region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.geometry.rigid_transform import RigidTransform
 from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
@@ -120,7 +120,7 @@ def expected_boxes(regions: RegionArray, up: np.ndarray | None) -> OrientedBoxes
     """The boxes of the library, in the camera's frame, from the masks in the message."""
     rois = [(r.roi.x_offset, r.roi.y_offset, r.roi.width, r.roi.height) for r in regions.regions]
     masks = [decode_ids(r.mask) for r in regions.regions]
-    return oriented_boxes(region_surfaces(POINTS, np.array(rois), masks), up)
+    return oriented_boxes(RegionSurfaces(POINTS, np.array(rois), masks), up)
 
 
 def test_label_info_is_latched_and_names_the_values_of_the_mask(

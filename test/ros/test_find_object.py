@@ -25,7 +25,7 @@ from openseg_ros.action import FindObject
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
 from openseg_ros.geometry.pinhole import Pinhole
-from openseg_ros.geometry.region_surface import region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.msg import Query, QueryArray, RegionArray
 from openseg_ros.runtime.engine import create_engine
 from openseg_ros.runtime.weights import load_weights
@@ -210,7 +210,7 @@ def test_with_depth_the_result_has_the_target_s_box(start: Start, camera: Camera
     assert want.target_region is not None
     row = want.target_region - 1
     points = ImagePoints(pinhole, camera.depth)
-    boxes = oriented_boxes(region_surfaces(points, want.regions.roi[[row]], [want.region_masks()[row]]), None)
+    boxes = oriented_boxes(RegionSurfaces(points, want.regions.roi[[row]], [want.region_masks()[row]]), None)
     position, size = result.box_center.position, result.box_size
     np.testing.assert_allclose([position.x, position.y, position.z], boxes.centre[0], atol=1e-6)
     np.testing.assert_allclose([size.x, size.y, size.z], boxes.size[0], atol=1e-6)

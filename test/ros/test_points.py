@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.outline import edge_width, without_edge
-from openseg_ros.geometry.region_surface import centroids, region_surfaces
+from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
 from openseg_ros.nodes.optional_packages import HAS_VISION_MSGS
@@ -97,7 +97,7 @@ def test_positions_and_clouds_equal_depth_and_masks(rig: DepthRig, expected: Seg
     image_points = ImagePoints(CAMERA, depth_picture())
     points = image_points.xyz
     regions, clouds = show(rig, metres(depth_picture()), depth_late_s=late)
-    wanted = centroids(region_surfaces(image_points, expected.regions.roi, expected.region_masks()))
+    wanted = RegionSurfaces(image_points, expected.regions.roi, expected.region_masks()).centroids
     np.testing.assert_allclose(middles(regions), wanted, rtol=1e-5)
     assert np.isfinite(wanted).any()
 
