@@ -10,7 +10,7 @@ import numpy as np
 
 from openseg_ros.geometry.pinhole import Pinhole
 
-NOISE_ROWS = 32  # rows of an image that tell its noise: twenty thousand values at 640 columns
+NOISE_ROWS = 16  # rows of an image that tell its noise: ten thousand values at 640 columns
 # Of a second difference a - 2b + c, from its median size: the quartile of a normal distribution, 1 + 4 + 1 variances.
 SIGMA_OF_MEDIAN = 1.0 / (0.6745 * np.sqrt(6.0))
 

@@ -94,11 +94,12 @@ def _without_edge(mask: np.ndarray, beyond: np.ndarray, edge: int) -> np.ndarray
 
     Of parts too thin for that (a knife) their middle, and all of parts that have none (the handle of a fork).
     """
-    whole, half = mask | beyond, max(1, edge // 2)
-    inner = cv2.erode(whole, _square(edge)) & mask
-    for candidates, far in ((cv2.erode(whole, _square(half)), edge - half), (whole, 2 * edge)):
-        inner |= mask & candidates & (cv2.dilate(inner, _square(far)) == 0)
-    return np.asarray(inner)
+    half = max(1, edge // 2)
+    thin = cv2.erode(mask | beyond, _square(half))
+    inner = cv2.erode(thin, _square(edge - half)) if edge > half else thin
+    for candidates, far in ((thin, edge - half), (mask, 2 * edge)):
+        inner = cv2.max(inner, cv2.subtract(candidates, cv2.dilate(inner, _square(far))))
+    return np.asarray(cv2.min(inner, mask))
 
 
 def _square(reach: int) -> np.ndarray:

@@ -23,15 +23,14 @@ STEP = 2.0
 # that begins at the region's inner part. Beyond, the pixel shows a mixture with the background.
 STEEPEST = 5.0
 EXTRAPOLATED = 3.0  # what a plane may lead away over an outline, as a tangent
-# In noisy depth pixels count for a plane that are at most this far from the plane of the pass before: so much of a
-# pixel's width, of the plane's slope over a pixel, and of the noise.
-NEAR_WIDTH, NEAR_SLOPE, NEAR_NOISE = 0.5, 1.0, 2.0
-PASSES = 2
+# In noisy depth pixels count for the final plane that are at most this far from the first: so much of a pixel's width,
+# of the plane's slope over a pixel, and of the noise.
+NEAR_WIDTH, NEAR_SLOPE, NEAR_NOISE = 0.5, 1.5, 2.0
 LEAST_AGREEING = 8  # pixels on one plane: at the tip of a wick no two tell the same
 # Places at which surfaces are looked at, for all regions together, and the most and the least for one region. In noisy
 # depth each place costs two fits more, and more places would find more extremes of the noise.
-OUTLINE_PLACES, INNER_PLACES = (3000, 500, 48), (1000, 300, 48)
-NOISY_OUTLINE_PLACES, NOISY_INNER_PLACES = (1600, 300, 48), (800, 200, 48)
+OUTLINE_PLACES, INNER_PLACES = (2000, 500, 48), (800, 300, 48)
+NOISY_OUTLINE_PLACES, NOISY_INNER_PLACES = (1400, 300, 48), (600, 200, 48)
 NORMALS = 100  # places that are enough to know where a surface faces
 LEAST_NORMALS = 3
 SAME_NORMAL_COS = np.cos(np.radians(10.0))
@@ -93,9 +92,9 @@ class RegionSurfaces:
 
     def _inner_sums(self) -> tuple[np.ndarray, np.ndarray]:
         """(R, 3) float64 sums of all measured inner points; (R,) how many there are."""
-        z = np.where(self._sheet.inner, self._depth, np.float32(0.0))
+        z = self._depth * self._sheet.inner
         columns = np.arange(z.shape[1], dtype=np.float32)
-        z_sum, z_by_column = (z @ np.stack([columns**0, columns], axis=1)).astype(np.float64).T  # of each row
+        z_sum, z_by_column = (z @ weights for weights in (np.ones_like(columns), columns))  # of each row
         region = self._sheet.window
         down, right = self._sheet.shift[region].T
         x = (z_by_column + (right - self._camera.cx) * z_sum) / self._camera.fx
@@ -171,10 +170,9 @@ class RegionSurfaces:
         z, is_own = self._around(places, self._sheet.mask, NARROW)
         z -= near[:, None]
         offsets, pixel = window_offsets(NARROW), self._pixel(near)
-        for _ in range(PASSES):
-            far = NEAR_WIDTH * pixel + NEAR_SLOPE * planes.slope + NEAR_NOISE * np.float32(self._noise)
-            counts = is_own & (np.abs(z - planes.at(offsets)) < far[:, None])
-            planes = fit_planes(z, counts, offsets, EXTRAPOLATED * self._edge * pixel).where_enough(planes)
+        far = NEAR_WIDTH * pixel + NEAR_SLOPE * planes.slope + NEAR_NOISE * np.float32(self._noise)
+        counts = is_own & (np.abs(z - planes.at(offsets)) < far[:, None])
+        planes = fit_planes(z, counts, offsets, EXTRAPOLATED * self._edge * pixel).where_enough(planes)
         return np.where(planes.count >= LEAST_AGREEING, near + planes.middle, np.float32(np.nan))
 
     def _around(self, places: _Places, which: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
