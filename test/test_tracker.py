@@ -127,9 +127,10 @@ def test_a_part_of_a_thing_is_another_region() -> None:
     assert watch.see((box(21, 21, 20, 20), CUP), (box(25, 37, 6, 8), CUP)) == names
 
 
-def test_two_proposals_of_one_object_share_its_name_whichever_comes_first() -> None:
+@pytest.mark.parametrize("wide_by", [14, 22])  # with overlaps of 0.71 and 0.45
+def test_two_proposals_of_one_object_share_its_name_whichever_comes_first(wide_by: int) -> None:
     watch = Watch()
-    narrow, wide = (box(20, 20, 10, 10), CUP), (box(20, 20, 10, 14), CUP)
+    narrow, wide = (box(20, 20, 10, 10), CUP), (box(20, 20, 10, wide_by), CUP)
     one, two = watch.see(narrow, wide)
     assert one == two
     assert watch.see(wide, narrow) == (one, one)

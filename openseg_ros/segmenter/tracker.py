@@ -2,7 +2,7 @@
 
 Tracked are the network's proposals, not the answers to a query, so an identity survives a change of the vocabulary.
 Networks propose many objects twice, with masks that differ too much for the usual suppression; proposals that cover
-each other by half are one object here, and share one identity, whichever of them answers a query in which image.
+each other by four tenths are one object here, and share one identity, whichever of them answers a query in which image.
 
 A track and an object belong together by the overlap of their masks, the track's moved on by its velocity, and by the
 cosine of their embeddings. Only numpy: the pairs are taken in falling order of affinity, and scipy's optimal
@@ -19,7 +19,10 @@ import numpy as np
 
 from openseg_ros.segmenter.proposals import Proposals, suppress_duplicates
 
-ONE_OBJECT_IOU = 0.5  # two proposals of one image that overlap more are one object
+# Two proposals of one image that overlap more are one object. Of 1471 sightings in ten rendered sequences, with the
+# weights of then, 201 had another name than the one before at 0.5, 118 at 0.4 and 123 at 0.35; 0, 3 and 7 shared
+# their name with another thing.
+ONE_OBJECT_IOU = 0.4
 MIN_COSINE = 0.5  # below it two regions show different things, however well their masks fit
 SAME_LOOK = 0.8  # cosine from which an object is recognised though its mask has changed: half hidden, or come back
 MIN_IOU = 0.1
