@@ -46,9 +46,8 @@ def score_regions(
 ) -> Scores:
     """Score proposals against a vocabulary and choose those to report."""
     probability = _probabilities(proposals, vocabulary, calibration)
-    wanted = np.array([query.threshold for query in vocabulary.queries], np.float32)
+    wanted, background = vocabulary.thresholds, vocabulary.background
     thresholds = np.where(wanted < 0, np.float32(settings.score_threshold), wanted)
-    background = np.array([query.background for query in vocabulary.queries], bool)
 
     strongest_background = probability[:, background].max(1, initial=0.0)
     passes = (probability >= thresholds) & ~background & (probability >= strongest_background[:, None])

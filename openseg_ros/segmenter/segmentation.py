@@ -92,7 +92,7 @@ class Segmentation:
         best for any query looked for, 0 without one. `max_regions` bounds both together.
         """
         chosen, boxes, masks = self._unmatched
-        asked = np.array([not query.background for query in self.vocabulary.queries], bool)
+        asked = ~self.vocabulary.background
         return self._describe(
             chosen,
             boxes,
@@ -336,5 +336,7 @@ class Segmentation:
     def _strongest(self, query: int, soft: np.ndarray, floor: float) -> np.ndarray:
         """(cells,) largest p_n s_n over the proposals with at least `floor` probability of `query`."""
         rows = self._scores.probability[:, query] >= floor
-        strongest: np.ndarray = (self._scores.probability[rows, query, None] * soft[rows]).max(0)
+        shares = soft[rows]
+        shares *= self._scores.probability[rows, query, None]
+        strongest: np.ndarray = shares.max(0)
         return strongest

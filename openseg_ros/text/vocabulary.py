@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -62,7 +63,17 @@ class Vocabulary:
     rejected: tuple[str, ...] = field(default=())  # names that cannot be used, each with the reason
     references: Vocabulary | None = None  # what the queries' relations name: looked for, but neither label nor region
 
-    @property
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """(Q,) float32 probabilities; negative where a query has none of its own."""
+        return np.array([query.threshold for query in self.queries], np.float32)
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        """(Q,) bool: which queries are background."""
+        return np.array([query.background for query in self.queries], bool)
+
+    @cached_property
     def num_labels(self) -> int:
         """K, the number of queries that are looked for (background queries are not)."""
         return max(self.labels, default=0)
@@ -72,7 +83,7 @@ class Vocabulary:
         """Text of label 1, 2, … K."""
         return tuple(query.text for query in self.queries if not query.background)
 
-    @property
+    @cached_property
     def target(self) -> int | None:
         """Index of the query that the target mask answers: the first marked, else the first looked for."""
         asked = [index for index, query in enumerate(self.queries) if not query.background]
