@@ -1,6 +1,6 @@
 """Run the programs that need no data set, keep their figures and draw them: `make benchmark`.
 
-python -m benchmark.run_all               # about ten minutes on two cores
+python -m benchmark.run_all               # about fifteen minutes on two cores
 python -m benchmark.run_all node engines
 """
 
