@@ -62,6 +62,9 @@ class TrainConfig:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = 1  # data loading processes for each training process
     init: str = ""  # model folder or pretrained backbone to start from (training/initialisation.py)
+    # Model folder to take the mask branch from, after `init`. Training on small views blurs position embedding and
+    # queries, which are resized to the smaller grid and back; those of the model before it still fit (EXPERIMENTS.md).
+    init_masks: str = ""
     log_every: int = 20  # steps
     checkpoint_every: int = 500  # steps
     picture_every: int = 1000  # steps

@@ -5,15 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from openseg_ros.model.openseg import OpenSeg
+from openseg_ros.model.openseg import MASK_BRANCH, OpenSeg
 from training.config import TrainConfig
 from training.data.samples import Batch
 from training.distributed import Gather
 from training.losses.grounding_loss import grounding_loss
 from training.losses.pixel_loss import pixel_loss
 from training.losses.segmentation_loss import dice_of_proposals, labelled_regions, segmentation_loss
-
-UNUSED_BY_LSEG = ("mask_head", "position", "queries", "feature_norm", "attention", "mask_bias")
 
 
 class Objective(nn.Module):
@@ -27,7 +25,7 @@ class Objective(nn.Module):
         self.gather = gather
         if config.method == "lseg":
             for name, parameter in network.named_parameters():
-                parameter.requires_grad_(name.split(".")[0] not in UNUSED_BY_LSEG)
+                parameter.requires_grad_(name.split(".")[0] not in MASK_BRANCH)
         for head in (network.mask_head, network.embedding_head):
             head.recompute = config.activation_checkpointing
 

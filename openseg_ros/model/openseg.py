@@ -17,6 +17,8 @@ from openseg_ros.model.head import FeatureHead
 from openseg_ros.model.pooling import pool_convolved, pool_regions, pooling_first_is_cheaper
 from openseg_ros.model.position_embedding import PositionEmbedding
 
+# Attributes that make masks out of the fused features; the others make features and words.
+MASK_BRANCH = ("mask_head", "position", "queries", "feature_norm", "attention", "mask_bias")
 PIXEL_CENTRE = 128.0  # (x - 128) / 128: the released model's normalisation; padding of 128 becomes 0
 
 

@@ -40,8 +40,8 @@ def run_node(
     Returns:
         The process's exit code: 0, or 2 if the ROS arguments or a parameter file cannot be read.
     """
-    # OpenBLAS's worker threads go on spinning for some 20 ms after each product of numpy, on cores that the engine
-    # needs for the next image (benchmark.vocabulary: 107 ms instead of 82). Read when numpy is imported, below.
+    # With more threads OpenBLAS keeps cores that the engine needs for the next image (benchmark.vocabulary: 107 ms
+    # instead of 82; its workers probably spin after each product). Read when numpy is imported, below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Imports take a second, in which Ctrl-C must end the process as quietly as later.
     signal.signal(signal.SIGINT, _quit)

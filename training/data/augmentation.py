@@ -122,12 +122,12 @@ def _recolour(image: np.ndarray, config: AugmentationConfig, random: np.random.G
         factor, noise = factor * random.uniform(0.25, 0.75), 3 * noise
     changed = image.astype(np.float32) * (factor * gain * channels).astype(np.float32) + np.float32(offset)
     if config.blur and (sigma := random.uniform(0, config.blur)) > NO_BLUR:
-        changed = cv2.GaussianBlur(changed, (0, 0), sigma)
+        changed = np.asarray(cv2.GaussianBlur(changed, (0, 0), sigma))
     if noise:
         changed += 255 * random.uniform(0, noise) * random.standard_normal(image.shape, np.float32)
     recoloured: np.ndarray = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
     if config.jpeg_quality < NO_LOSS:
         quality = int(random.integers(config.jpeg_quality, NO_LOSS + 1))
         _, packed = cv2.imencode(".jpg", recoloured, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        recoloured = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        recoloured = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return recoloured

@@ -58,7 +58,7 @@ def list_scans(folder: Path, split: str | None = None, only: Path | None = None)
         if split is not None and (row is None or row.get("split") != split):
             continue
         scans.append(Scan(path, row["name"] if row else path.stem.replace("_", " ").replace("-", " ").lower()))
-    absent = (listed or set()) - {path.name for path in folder.glob("*.glb")}
+    absent = (listed or frozenset()) - {path.name for path in folder.glob("*.glb")}
     if absent:
         raise ScanError(f"{only} lists {min(absent)}, which is not in {folder} ({len(absent)} of {len(listed or ())})")
     if not scans:
