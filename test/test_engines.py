@@ -12,7 +12,7 @@ import torch
 from small_model import random_weights
 
 from openseg_ros.model.openseg import OpenSegInference
-from openseg_ros.runtime import openvino_engine
+from openseg_ros.runtime import network_export
 from openseg_ros.runtime.engine import EngineError, create_engine
 from openseg_ros.runtime.network_export import export_network, operators
 from openseg_ros.runtime.parity import Parity, ParityError, compare, require_parity
@@ -163,9 +163,7 @@ def test_engine_with_other_answers_is_refused(
     """A conversion that goes wrong: the graph of another network comes out."""
     monkeypatch.setenv("OPENSEG_CACHE", str(tmp_path / "cache"))
     wrong = OpenSegInference(random_weights(tmp_path / "other", seed=5).build_network())
-    monkeypatch.setattr(
-        openvino_engine, "export_network", lambda network, *arguments: export_network(wrong, *arguments)
-    )
+    monkeypatch.setattr(network_export, "export_network", lambda network, *arguments: export_network(wrong, *arguments))
     for _ in range(2):  # the second time from what the first has left in the cache
         with pytest.raises(ParityError, match=r"openvino fp32 is refused.*mean mask iou 0\.\d+ < 0\.99"):
             create_engine(weights, "openvino", precision="fp32")
