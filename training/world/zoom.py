@@ -154,9 +154,10 @@ def main(
             write_view(out, number, view, captions)
             for number, (view, captions) in enumerate(close_views(data, (height, width), per_image, seed), 1)
         ]
-        names = [name for name in _images(data)[1].values() if name not in STUFF_NAMES]
-        arguments = {"data": data.name, "size": size, "per_image": per_image, "ground": _images(data)[2]}
-        write_annotations(out, records, names, {"seed": seed, "arguments": arguments})
+        _, names, ground = _images(data)
+        arguments = {"data": data.name, "size": size, "per_image": per_image, "ground": ground}
+        things = [name for name in names.values() if name not in STUFF_NAMES]
+        write_annotations(out, records, things, {"seed": seed, "arguments": arguments})
     except ValueError as error:
         typer.secho(f"error: --size {size}: {error}; it must be HEIGHTxWIDTH", err=True, fg="red")
         raise typer.Exit(2) from error
