@@ -7,6 +7,7 @@ python -m benchmark.run_all node engines
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,8 @@ def main(
         figures = out / f"{program}.json"
         command = [sys.executable, "-m", f"benchmark.{program}", *PROGRAMS[program], "--out", str(figures)]
         typer.secho(f"python {' '.join(command[1:])}", bold=True)
-        code = subprocess.run(command, check=False).returncode
+        environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # as the node sets it (openseg_node.py)
+        code = subprocess.run(command, check=False, env=environment).returncode
         if code != 0:
             typer.secho(f"error: benchmark.{program} ended with {code}", err=True, fg="red")
             raise typer.Exit(code)
