@@ -50,15 +50,16 @@ def list_scans(folder: Path, split: str | None = None, only: Path | None = None)
     if split is not None and not rows:
         raise ScanError(f"--object-split {split} needs an objects.csv with a split column in {folder} or beside it")
     listed = read_scan_list(only) if only is not None else None
+    files = sorted(folder.glob("*.glb"))
     scans = []
-    for path in sorted(folder.glob("*.glb")):
+    for path in files:
         if listed is not None and path.name not in listed:
             continue
         row = rows.get(path.name)
         if split is not None and (row is None or row.get("split") != split):
             continue
         scans.append(Scan(path, row["name"] if row else path.stem.replace("_", " ").replace("-", " ").lower()))
-    absent = (listed or frozenset()) - {path.name for path in folder.glob("*.glb")}
+    absent = (listed or frozenset()) - {path.name for path in files}
     if absent:
         raise ScanError(f"{only} lists {min(absent)}, which is not in {folder} ({len(absent)} of {len(listed or ())})")
     if not scans:

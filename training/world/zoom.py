@@ -22,7 +22,7 @@ from rich.progress import track
 
 from training.data.broken_records import DatasetError
 from training.data.json_file import read_json
-from training.data.pixels import read_ids
+from training.data.pixels import read_ids, read_image
 from training.world.captions import write_captions
 from training.world.coco_writer import Record, make_folders, write_annotations, write_view
 from training.world.room import STUFF_NAMES, TABLE
@@ -32,6 +32,22 @@ MAGNIFICATION = (1.0, 2.2)  # output pixels per image pixel, drawn evenly in the
 MOST_OF_WINDOW = 0.85  # of its sides that the thing in the middle may fill
 NAMED_SHARE = 0.6  # of a thing's visible pixels that must lie in the window for it to be named
 MIN_PIXELS = 40  # of a thing in the image, to be worth a look
+
+
+@dataclass(frozen=True)
+class _World:
+    """What the files of a rendered data set say."""
+
+    folder: Path
+    annotations: list[dict[str, Any]]
+    names: dict[int, str]  # of the categories, by id
+    ground: str  # what the things lie on
+
+    @classmethod
+    def read(cls, folder: Path) -> _World:
+        table, world = read_json(folder / "panoptic.json"), read_json(folder / "world.json")
+        names = {category["id"]: category["name"] for category in table["categories"]}
+        return cls(folder, table["annotations"], names, world["arguments"].get("ground", TABLE))
 
 
 @dataclass(frozen=True)
@@ -98,43 +114,31 @@ def _close_view(source: _Source, window: tuple[int, int, int, int], size: tuple[
     return View(rgb, ids, nowhere, np.eye(3), np.eye(4), named, ground, table.removesuffix(TABLE).strip() or None)
 
 
-def _images(data: Path) -> tuple[list[dict[str, Any]], dict[int, str], str]:
-    """Annotations, names of the categories, and what the things lie on."""
-    table = read_json(data / "panoptic.json")
-    world = read_json(data / "world.json")
-    names = {category["id"]: category["name"] for category in table["categories"]}
-    return table["annotations"], names, world["arguments"].get("ground", TABLE)
-
-
-def _read(data: Path, annotation: dict[str, Any], names: dict[int, str]) -> _Source:
+def _read(world: _World, annotation: dict[str, Any]) -> _Source:
     stem = Path(annotation["file_name"]).stem
-    pixels = cv2.imread(str(data / "images" / f"{stem}.jpg"))
-    if pixels is None:
-        raise DatasetError(f"{data / 'images' / stem}.jpg cannot be read")
-    segments = tuple(_segment(info, names) for info in annotation["segments_info"])
+    segments = tuple(_segment(info, world.names) for info in annotation["segments_info"])
     boxes = np.array([info["bbox"] for info in annotation["segments_info"]], np.int64).reshape(-1, 4)
-    ids = read_ids(data / "panoptic" / annotation["file_name"])
-    return _Source(np.ascontiguousarray(pixels[..., ::-1]), ids, segments, boxes)
+    ids = read_ids(world.folder / "panoptic" / annotation["file_name"])
+    return _Source(read_image(world.folder / "images" / f"{stem}.jpg"), ids, segments, boxes)
 
 
-def close_views(data: Path, size: tuple[int, int], per_image: int, seed: int) -> Iterator[tuple[View, list[str]]]:
+def _close_views(world: _World, size: tuple[int, int], per_image: int, seed: int) -> Iterator[tuple[View, list[str]]]:
     """Views with one caption each, which names everything in them.
 
     Args:
-        data: a rendered data set.
+        world: a rendered data set.
         size: (height, width) of a view, pixels.
         per_image: views of one image at most, each round another thing.
         seed: of windows and words; an image's views depend on nothing but it and the image's id.
     """
-    annotations, names, ground = _images(data)
-    for annotation in track(annotations, f"zooming {data.name}", console=Console(stderr=True)):
-        source = _read(data, annotation, names)
+    for annotation in track(world.annotations, f"zooming {world.folder.name}", console=Console(stderr=True)):
+        source = _read(world, annotation)
         random = np.random.default_rng([seed, annotation["image_id"]])
         things = [i for i, s in enumerate(source.segments) if s.is_thing and s.area >= MIN_PIXELS]
         for index in random.permutation(things)[:per_image]:
             height, width = source.ids.shape
             window = draw_window(source.boxes[index], (height, width), size, random)
-            view = _close_view(source, window, size, ground)
+            view = _close_view(source, window, size, world.ground)
             if any(segment.is_thing for segment in view.segments):
                 yield view, write_captions(view, random, count=1)
 
@@ -149,18 +153,19 @@ def main(
     """Make a data set of close views."""
     try:
         height, width = (int(part) for part in size.split("x"))
-        make_folders(out)
-        records: list[Record] = [
-            write_view(out, number, view, captions)
-            for number, (view, captions) in enumerate(close_views(data, (height, width), per_image, seed), 1)
-        ]
-        _, names, ground = _images(data)
-        arguments = {"data": data.name, "size": size, "per_image": per_image, "ground": ground}
-        things = [name for name in names.values() if name not in STUFF_NAMES]
-        write_annotations(out, records, things, {"seed": seed, "arguments": arguments})
     except ValueError as error:
         typer.secho(f"error: --size {size}: {error}; it must be HEIGHTxWIDTH", err=True, fg="red")
         raise typer.Exit(2) from error
+    try:
+        world = _World.read(data)
+        make_folders(out)
+        records: list[Record] = [
+            write_view(out, number, view, captions)
+            for number, (view, captions) in enumerate(_close_views(world, (height, width), per_image, seed), 1)
+        ]
+        arguments = {"data": data.name, "size": size, "per_image": per_image, "ground": world.ground}
+        things = [name for name in world.names.values() if name not in STUFF_NAMES]
+        write_annotations(out, records, things, {"seed": seed, "arguments": arguments})
     except (DatasetError, OSError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
