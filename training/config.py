@@ -22,6 +22,10 @@ class OptimizerConfig:
 
     kind: Literal["sgd", "adamw"] = "sgd"  # paper silent; SGD with momentum is its framework's (research A3)
     learning_rate: float = 0.005  # paper 4.1, for a backbone initialised from ALIGN; peak of the cosine schedule
+    # The backbone's rate is this times the others'. 1 is the paper's one rate for all; a pretrained backbone behind
+    # heads that start at random keeps more of what it knows with less (DETR's is 0.1). 0: it stays as it is, but for the
+    # statistics of its BatchNorms.
+    backbone_factor: float = 1.0
     momentum: float = 0.9  # framework default
     weight_decay: float = 1e-5  # paper 4.1; on weights of convolutions and linear layers only
     warmup_steps: int = 500  # framework default; paper silent

@@ -18,7 +18,7 @@ class Objective(nn.Module):
     """The network with its loss, so that one forward call is all that a wrapper of many processes has to see."""
 
     def __init__(self, network: OpenSeg, config: TrainConfig, gather: Gather | None) -> None:
-        """`gather`: None for one process. Parts of `network` that the method does not use are frozen."""
+        """`gather`: None for one process. Parts of `network` that are not trained are frozen."""
         super().__init__()
         self.network = network
         self.config = config
@@ -26,6 +26,8 @@ class Objective(nn.Module):
         if config.method == "lseg":
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(name.split(".")[0] not in MASK_BRANCH)
+        if config.optimizer.backbone_factor == 0:
+            network.backbone.requires_grad_(False)  # saves its backward pass
         for head in (network.mask_head, network.embedding_head):
             head.recompute = config.activation_checkpointing
 

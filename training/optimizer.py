@@ -12,18 +12,30 @@ from training.config import OptimizerConfig
 
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW; weight decay on weights of convolutions and linear layers only, as in the authors' framework."""
+    """SGD or AdamW; weight decay on weights of convolutions and linear layers only, as in the authors' framework.
+
+    Each group of parameters has a `factor`, which `set_learning_rate` multiplies its rate by.
+    """
     decayed = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    groups = [
-        {
-            "params": [p for p in network.parameters() if id(p) in decayed],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for p in network.parameters() if id(p) not in decayed], "weight_decay": 0.0},
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        factor = config.backbone_factor if name.startswith("backbone.") else 1.0
+        decay = config.weight_decay if id(parameter) in decayed else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    settings = [
+        {"params": parameters, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
     ]
     if config.kind == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+        return torch.optim.SGD(settings, lr=config.learning_rate, momentum=config.momentum)
+    return torch.optim.AdamW(settings, lr=config.learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, steps: int, config: OptimizerConfig) -> None:
+    """Give every group its rate for `step` (from 0) of `steps`."""
+    rate = learning_rate(step, steps, config)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:

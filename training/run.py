@@ -28,7 +28,7 @@ from training.data.sources import read_source, sources_below
 from training.distributed import Gather, synchronise_batch_norm
 from training.initialisation import initialise, take_mask_branch
 from training.objective import Objective
-from training.optimizer import bound_temperature, build_optimizer, learning_rate
+from training.optimizer import bound_temperature, build_optimizer, set_learning_rate
 
 
 class LoadedBatches:
@@ -101,8 +101,7 @@ class Run:
         be stored in a checkpoint.
         """
         config, accelerator = self.config, self.accelerator
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(number, config.steps, config.optimizer)
+        set_learning_rate(self.optimizer, number, config.steps, config.optimizer)
         sums: dict[str, Tensor] = {}
         turns = config.accumulation
         for turn in range(turns):

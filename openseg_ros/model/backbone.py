@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 from torch import Tensor, nn
 from transformers import AlignVisionConfig, AlignVisionModel, ResNetBackbone, ResNetConfig
 
@@ -21,6 +24,12 @@ EFFICIENTNETS = {  # name: (width, depth) coefficients of the EfficientNet paper
     "efficientnet-b5": (1.6, 2.2),
     "efficientnet-b6": (1.8, 2.6),
     "efficientnet-b7": (2.0, 3.1),
+}
+# EfficientNet-Lite: no squeeze-excitation, ReLU6, first and last stage of one block; made for integer arithmetic.
+EFFICIENTNET_LITES = {  # name: (width, depth) coefficients
+    "efficientnet-lite0": (1.0, 1.0),
+    "efficientnet-lite1": (1.0, 1.1),
+    "efficientnet-lite2": (1.1, 1.2),
 }
 # TensorFlow's 0.99 is 0.01 in PyTorch's convention; transformers passes 0.99 on, which would replace the running
 # statistics by those of nearly every batch (huggingface ALIGN, seen in 5.23).
@@ -53,18 +62,25 @@ class EfficientNet(nn.Module):
     """The trunk of transformers' ALIGN vision model: EfficientNet without its 2560-channel head."""
 
     def __init__(self, *, name: str) -> None:
-        """Build `name` of `EFFICIENTNETS`; stage taps are the last block before each change of stride."""
+        """Build `name` of `EFFICIENTNETS` or `EFFICIENTNET_LITES`; taps are the last blocks before a stride."""
         super().__init__()
-        width, depth = EFFICIENTNETS[name]
+        lite = name in EFFICIENTNET_LITES
+        width, depth = EFFICIENTNET_LITES[name] if lite else EFFICIENTNETS[name]
         # Drop-connect of the transformers port drops single elements, not samples: off.
-        config = AlignVisionConfig(width_coefficient=width, depth_coefficient=depth, drop_connect_rate=0.0)
+        config = AlignVisionConfig(width_coefficient=width, depth_coefficient=1.0, drop_connect_rate=0.0)
+        repeats = [math.ceil(depth * blocks) for blocks in config.num_block_repeats]
+        if lite:
+            config.hidden_act = "relu6"
+            repeats[0] = repeats[-1] = 1
+        config.num_block_repeats = repeats
         model = AlignVisionModel(config)
         self.stem, self.blocks = model.embeddings, model.encoder.blocks
+        for block in self.blocks if lite else ():
+            block.squeeze_excite = nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = EFFICIENTNET_BN_MOMENTUM
-        stage_depths = [-(-repeats * depth // 1) for repeats in config.num_block_repeats]  # ceil, as the model does
-        ends = [int(sum(stage_depths[: index + 1])) - 1 for index in range(len(stage_depths))]
+        ends = [last - 1 for last in itertools.accumulate(repeats)]
         self.taps = (ends[1], ends[2], ends[4], ends[6])
         self.channels = tuple(_output_channels(self.blocks[index]) for index in self.taps)
 
@@ -86,8 +102,9 @@ def build_backbone(name: str, width: float = 1.0) -> ResNet | EfficientNet:
     """
     if name in RESNETS:
         return ResNet(name=name, width=width)
-    if name not in EFFICIENTNETS:
-        raise ValueError(f"unknown backbone '{name}'; known: {', '.join([*RESNETS, *EFFICIENTNETS])}")
+    if name not in EFFICIENTNETS and name not in EFFICIENTNET_LITES:
+        known = ", ".join([*RESNETS, *EFFICIENTNETS, *EFFICIENTNET_LITES])
+        raise ValueError(f"unknown backbone '{name}'; known: {known}")
     if width != 1.0:
         raise ValueError(f"backbone_width is for ResNets; choose another EfficientNet than {name} instead")
     return EfficientNet(name=name)

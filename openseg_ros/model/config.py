@@ -10,7 +10,7 @@ from typing import Literal
 class ModelConfig:
     """Shape of the network; a YAML file overrides single fields, for example a small model for a CPU."""
 
-    backbone: str = "efficientnet-b7"  # paper 4.1; also resnet18/34/50/101 and efficientnet-b0 to b7
+    backbone: str = "efficientnet-b7"  # paper 4.1; also resnet18/34/50/101, efficientnet-b0 to b7, -lite0 to 2
     backbone_width: float = 1.0  # multiplies every channel count of a ResNet: a knob for small models
     input_size: tuple[int, int] = (640, 640)  # (height, width) in pixels, multiples of 32; paper 4.1
     num_queries: int = 128  # N, paper 4.2

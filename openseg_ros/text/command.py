@@ -200,6 +200,8 @@ def _verb(clause: Sequence[str]) -> _Verb | None:
     if len(rest) < 2:
         return None
     name = lower(rest[0])
+    if name in ("is", "are") and lower(rest[1]) in words.DETERMINERS:  # "is the banana next to the cup?"
+        return _Verb("", opened + 1)
     if opened:
         name = words.GERUNDS.get(name, name)
     following = list(map(lower, rest[1:]))

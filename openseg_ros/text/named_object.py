@@ -45,6 +45,8 @@ def named_object(tokens: Sequence[str], is_placing: bool = False) -> tuple[Named
     # The "to me" of "closest to me" is no closing.
     noun = noun[: place_at + len(place)] if place else without_closings(noun, words.CLOSINGS)
     noun, relations, notes = _without_place(noun, is_placing, determined)
+    if len(noun) > 2 and determined and lower(noun[0]) == "far" and lower(noun[1]) in ("left", "right"):
+        noun = noun[1:]  # "the far left cup" is the leftmost
     if len(noun) > 1 and lower(noun[0]) in words.RANKS_BEFORE:
         rank = lower(noun[0])
         is_side = rank in ("left", "right", "middle")
