@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 import typer
 
 from benchmark.loaded_model import load_model
+from benchmark.options import OutOption, WeightsOption
 from benchmark.timing import measure, report
 from openseg_ros.bags.region_index import RegionIndex
 from openseg_ros.bags.search import search
@@ -50,10 +50,10 @@ def recording(seconds: int, dim: int) -> RegionIndex:
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: WeightsOption = "tabletop",
     minutes: Annotated[int, typer.Option(min=1, help="Length of the recording.")] = 60,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 10,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Compare a search with what one image costs the network."""
     model, encoder, engine = load_model(weights)

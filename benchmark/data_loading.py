@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmark.options import OutOption
 from openseg_ros.configuration import ConfigurationError
 from openseg_ros.runtime.weights import WeightsError
 from openseg_ros.text.text_encoder import TextEncoderError
@@ -90,7 +91,7 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="Counted steps of each kind in a turn.")] = 10,
     turns: Annotated[int, typer.Option(min=1, help="Turns of both kinds.")] = 3,
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value over the file; repeatable.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Measure the cost of data loading."""
     try:

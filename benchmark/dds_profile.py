@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -25,6 +24,7 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from benchmark.options import OutOption
 from benchmark.timing import report
 from demo.isolation import isolate
 from openseg_ros.cli.run import FAST_DDS_PROFILE_VARIABLES
@@ -86,7 +86,7 @@ def transfer(size: tuple[int, int], images: int, environment: dict[str, str]) ->
 def main(
     images: Annotated[int, typer.Option(min=1, help="Images of one turn.")] = 150,
     turns: Annotated[int, typer.Option(min=1, help="Turns of every side.")] = 2,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
     role: Annotated[str, typer.Option(hidden=True)] = "",
     height: Annotated[int, typer.Option(hidden=True)] = 0,
     width: Annotated[int, typer.Option(hidden=True)] = 0,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import platform
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
 
+from benchmark.options import OutOption, WeightsOption
 from benchmark.timing import measure, report
 from openseg_ros.runtime.engine import EngineError, create_engine
 from openseg_ros.runtime.parity import compare
@@ -23,9 +23,9 @@ RIVALS = (("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: WeightsOption = "tabletop",
     rounds: Annotated[int, typer.Option(min=1, help="Runs of every engine.")] = 50,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Compare the CPU engines."""
     try:

@@ -6,8 +6,6 @@ python -m benchmark.messages
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import typer
@@ -15,6 +13,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32MultiArray, Header
 
+from benchmark.options import OutOption, RoundsOption
 from benchmark.timing import measure, report
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image
@@ -25,8 +24,8 @@ SIZE = (480, 640)
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of every step.")] = 50,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    rounds: RoundsOption = 50,
+    out: OutOption = None,
 ) -> None:
     """Compare ways to fill messages."""
     random = np.random.default_rng(0)

@@ -6,7 +6,6 @@ python -m benchmark.network_work                  # the paper's size
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -17,6 +16,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.options import OutOption
 from benchmark.timing import measure, report
 from openseg_ros.configuration import ConfigurationError, build_config
 from openseg_ros.model.config import ModelConfig
@@ -58,7 +58,7 @@ def main(
         "128x128"
     ),
     rounds: Annotated[int, typer.Option(min=1, help="Timed runs of both forms.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Compare the two forms of the paper's network."""
     counts = count_products(ModelConfig())

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmark.options import OutOption, WeightsOption
 from benchmark.robot import Robot
 from benchmark.timing import report
 from demo.isolation import isolate
@@ -64,9 +65,9 @@ def play(robot: Robot, rgb: np.ndarray, scenario: Scenario, seconds: float) -> N
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: WeightsOption = "tabletop",
     seconds: Annotated[float, typer.Option(min=TURN_S, help="Length of every scenario.")] = 30.0,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Measure the running node."""
     isolate()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import cv2
@@ -30,6 +29,7 @@ from transformers import (
 )
 
 from benchmark.loaded_model import load_model
+from benchmark.options import OutOption, WeightsOption
 from benchmark.queries import label, phrases
 from benchmark.timing import measure, report
 from openseg_ros.runtime.engine import Engine, create_engine
@@ -83,10 +83,10 @@ def ours(model: Weights, encoder: TextEncoder, engine: Engine, counts: list[int]
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: WeightsOption = "tabletop",
     rounds: Annotated[int, typer.Option(min=1, help="Runs of every model.")] = 10,
     counts: Annotated[list[int], typer.Option("--phrases", help="Numbers of phrases.")] = [1, 10, 100],  # noqa: B006
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Compare the time of one image."""
     model, encoder, engine = load_model(weights)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import cv2
@@ -21,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.options import OutOption
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
 from openseg_ros.geometry.pinhole import Pinhole
@@ -118,7 +118,7 @@ def errors(seeds: Iterable[int]) -> dict[str, Errors]:
 def main(
     first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first scene.")] = 1001,
     scenes: Annotated[int, typer.Option(min=1, help="Scenes, each with three to nine objects.")] = 15,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Measure the errors of positions and boxes."""
     figures = {kind: found.figures() for kind, found in errors(range(first_seed, first_seed + scenes)).items()}

@@ -10,8 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Annotated
 
 import cv2
 import numpy as np
@@ -20,6 +18,7 @@ import typer
 from std_msgs.msg import Header
 
 from benchmark.loaded_model import load_model
+from benchmark.options import OutOption, RoundsOption, WeightsOption
 from benchmark.timing import measure, report
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.oriented_box import oriented_boxes
@@ -43,9 +42,9 @@ def table_depth(random: np.random.Generator) -> np.ndarray:
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of every step.")] = 50,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    weights: WeightsOption = "tabletop",
+    rounds: RoundsOption = 50,
+    out: OutOption = None,
 ) -> None:
     """Compare the network's run with every step from depth to messages, for the regions of a real photo."""
     model, encoder, engine = load_model(weights)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import skimage.data
 import typer
 
 from benchmark.loaded_model import load_model
+from benchmark.options import OutOption, RoundsOption, WeightsOption
 from benchmark.timing import measure, report
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
@@ -37,9 +36,9 @@ def label(segmenter: Segmenter, proposals: Proposals, vocabulary: Vocabulary) ->
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of every step.")] = 50,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    weights: WeightsOption = "tabletop",
+    rounds: RoundsOption = 50,
+    out: OutOption = None,
 ) -> None:
     """Compare the network's run with scoring words on its result."""
     model, encoder, engine = load_model(weights)

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from benchmark.options import OutOption, WeightsOption
 from benchmark.robot import Robot
 from benchmark.timing import report
 from demo.isolation import isolate
@@ -28,9 +29,9 @@ BACKENDS = {"kept networks": "auto", "torch": "torch"}
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: WeightsOption = "tabletop",
     rounds: Annotated[int, typer.Option(min=1, help="Starts of every kind.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Compare starts of the node."""
     isolate()

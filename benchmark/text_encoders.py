@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from benchmark.options import OutOption, RoundsOption
 from benchmark.queries import phrases
 from benchmark.timing import measure, report
 from openseg_ros.text.text_encoder import TextEncoder, TextEncoderError, load_text_encoder
@@ -23,8 +23,8 @@ MANY = 64
 
 def main(
     name: Annotated[str, typer.Option(help="Text encoder: minilm or a local folder with a BERT.")] = "minilm",
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of every step.")] = 50,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    rounds: RoundsOption = 50,
+    out: OutOption = None,
 ) -> None:
     """Compare what encodes words."""
     try:

@@ -25,6 +25,7 @@ import skimage.data
 import typer
 
 from benchmark.loaded_model import load_model
+from benchmark.options import OutOption, WeightsOption
 from benchmark.queries import phrases
 from benchmark.robot import Robot
 from benchmark.timing import measure, report
@@ -40,9 +41,9 @@ MAX_REGIONS = 16
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Shipped model or model folder.")] = "tabletop",
+    weights: WeightsOption = "tabletop",
     rounds: Annotated[int, typer.Option(min=1, help="Images for every node.")] = 50,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    out: OutOption = None,
 ) -> None:
     """Compare nodes with vocabularies of different size."""
     isolate()

@@ -17,10 +17,10 @@ from small_model import SMALL, random_weights
 from transformers import AlignConfig, AlignModel, ResNetConfig, ResNetModel
 from typer.testing import CliRunner
 
-from openseg_ros.model.openseg import MASK_BRANCH, PIXEL_CENTRE, OpenSeg
+from openseg_ros.model.openseg import PIXEL_CENTRE, OpenSeg
 from openseg_ros.runtime.weights import ModelDescription, WeightsError, save_weights
 from training import import_efficientnet_lite
-from training.initialisation import TIMM_BLOCK, TIMM_FIRST_STAGE, initialise, take_mask_branch
+from training.initialisation import TIMM_BLOCK, TIMM_FIRST_STAGE, initialise
 
 B0 = replace(SMALL, backbone="efficientnet-b0", backbone_width=1.0, input_size=(32, 32))
 LITE = replace(SMALL, backbone="efficientnet-lite0", backbone_width=1.0, input_size=(256, 320))
@@ -166,18 +166,6 @@ def test_our_own_model_of_another_size(tmp_path: Path) -> None:
     assert torch.equal(network.mask_bias, weights.state["mask_bias"])
     resized = torch.nn.functional.interpolate(weights.state["position.parts.0"], size=(16, 1), mode="bilinear")
     torch.testing.assert_close(network.position.parts[0], resized)
-
-
-def test_the_mask_branch_comes_from_another_model(tmp_path: Path) -> None:
-    words, masks = random_weights(tmp_path / "words", seed=1), random_weights(tmp_path / "masks", seed=2)
-    network = OpenSeg(SMALL)
-    initialise(network, str(tmp_path / "words"))
-    assert take_mask_branch(network, str(tmp_path / "masks")).startswith("masks: ")
-    for key, value in network.state_dict().items():
-        giver = masks if key.split(".")[0] in MASK_BRANCH else words
-        assert torch.equal(value, giver.state[key]), key
-    image, valid = torch.randn(1, 3, *SMALL.input_size), torch.ones(1, *SMALL.grid)
-    assert torch.isfinite(network.eval()(image, valid)["mask_logits"]).all()
 
 
 def test_moved_queries_keep_what_they_learned_and_take_new_places(tmp_path: Path) -> None:

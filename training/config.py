@@ -23,7 +23,7 @@ class OptimizerConfig:
     kind: Literal["sgd", "adamw"] = "sgd"  # paper silent; SGD with momentum is its framework's (research A3)
     learning_rate: float = 0.005  # paper 4.1, for a backbone initialised from ALIGN; peak of the cosine schedule
     # The backbone's rate is this times the others'. 1 is the paper's one rate for all; a pretrained backbone behind
-    # heads that start at random keeps more of what it knows with less (DETR's is 0.1). 0: it stays as it is, but for the
+    # random heads keeps more of what it knows with less (DETR's is 0.1). 0: it stays as it is, but for the
     # statistics of its BatchNorms.
     backbone_factor: float = 1.0
     momentum: float = 0.9  # framework default
@@ -66,9 +66,6 @@ class TrainConfig:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = 1  # data loading processes for each training process
     init: str = ""  # model folder or pretrained backbone to start from (training/initialisation.py)
-    # Model folder to take the mask branch from, after `init`. Training on small views blurs position embedding and
-    # queries, which are resized to the smaller grid and back; those of the model before it still fit (EXPERIMENTS.md).
-    init_masks: str = ""
     log_every: int = 20  # steps
     checkpoint_every: int = 500  # steps
     picture_every: int = 1000  # steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from openseg_ros.model.openseg import MASK_BRANCH, OpenSeg
+from openseg_ros.model.openseg import OpenSeg
 from openseg_ros.runtime.weights import CONFIG_FILE, TENSOR_FILE, WeightsError, load_weights
 from openseg_ros.share_directory import share_directory
 
@@ -77,22 +77,13 @@ def initialise(network: OpenSeg, source: str) -> str:
     return f"backbone ({len(own)} tensors) from {source}"
 
 
-def take_mask_branch(network: OpenSeg, source: str) -> str:
-    """Take over what makes masks out of features from a model folder, as `initialise` does; features and words stay.
-
-    Raises:
-        WeightsError: no such model, or nothing of it fits.
-    """
-    return f"masks: {_take_model(network, source, MASK_BRANCH)}"
-
-
-def _take_model(network: OpenSeg, source: str, parts: Sequence[str] | None = None) -> str:
-    """Take over every tensor that fits; of `parts` only, which are attributes of the network, unless None."""
+def _take_model(network: OpenSeg, source: str) -> str:
+    """Take over every tensor that fits."""
     own = network.state_dict()
     taken = 0
     weights = load_weights(source)
     for key, value in weights.state.items():
-        if key not in own or (parts is not None and key.split(".")[0] not in parts):
+        if key not in own:
             continue
         target = own[key].shape
         if key.startswith("position.") and value.shape != target:

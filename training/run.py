@@ -26,7 +26,7 @@ from training.data.prepared_words import prepare_words
 from training.data.samples import Batch, CaptionedMasks, SampleConfig, StepSampler, collate
 from training.data.sources import read_source, sources_below
 from training.distributed import Gather, synchronise_batch_norm
-from training.initialisation import initialise, take_mask_branch
+from training.initialisation import initialise
 from training.objective import Objective
 from training.optimizer import bound_temperature, build_optimizer, set_learning_rate
 
@@ -175,8 +175,6 @@ def open_run(config: TrainConfig, data: Path, words_cache: Path, accelerator: Ac
         first_step = load_checkpoint(checkpoint, network, optimizer, facts)
     elif config.init:
         accelerator.print(initialise(network, config.init))
-        if config.init_masks:
-            accelerator.print(take_mask_branch(network, config.init_masks))
     _refuse_separate_folders(first_step, accelerator, checkpoint)
 
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form

@@ -162,7 +162,6 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, weights, log and pictures.")],
     data: Annotated[Path, typer.Option(help="Folder that the sources' relative folders are below.")] = Path(),
     init: Annotated[str, typer.Option(help="Weights to start from, instead of the configuration's.")] = "",
-    init_masks: Annotated[str, typer.Option(help="Model to take the mask branch from, after --init.")] = "",
     words: Annotated[Path | None, typer.Option(help="Folder of prepared words; default: DATA/words.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value over the file; repeatable.")] = None,
 ) -> None:
@@ -171,8 +170,6 @@ def main(
         overrides = parse_overrides(override or [])
         if init:
             overrides["init"] = init
-        if init_masks:
-            overrides["init_masks"] = init_masks
         train(load_train_config(config, overrides), data, out, words)
     except (
         *(ConfigurationError, DatasetError, TextEncoderError, WeightsError, CheckpointError, DivergedError),

@@ -41,7 +41,6 @@ class OpenVinoTextEncoder(CachingTextEncoder):
 
     def __init__(self, name: str, folder: Path) -> None:
         """Open what `load_openvino_text_encoder` keeps in `folder`."""
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; threads only cost
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding(pad_id=self._tokenizer.token_to_id("[PAD]") or 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -53,6 +54,7 @@ class CachingTextEncoder(ABC):
 
     def __init__(self, name: str) -> None:
         """Encode a first phrase, so that the model must be ready."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; threads only cost
         self.name = name
         self._cache: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()

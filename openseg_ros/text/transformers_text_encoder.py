@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -21,7 +20,6 @@ class TransformersTextEncoder(CachingTextEncoder):
         """`pool` maps the tokenizer's tensors to (P, dim); `source` is where the tokenizer is."""
         from transformers import AutoTokenizer
 
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; threads only cost
         self._tokenizer = AutoTokenizer.from_pretrained(source)
         self._pool = pool
         super().__init__(name)
