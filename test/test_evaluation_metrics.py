@@ -15,6 +15,7 @@ from training.evaluation import proposal_recall
 from training.evaluation.class_list import ClassList
 from training.evaluation.confusion import ConfusionMatrix
 from training.evaluation.data_set import AnnotatedImage, EvaluationSet, class_masks
+from training.evaluation.intervals import PerImageCounts, mean_iou, share
 from training.evaluation.phrase_hits import phrase_hits
 from training.evaluation.proposal_recall import ProposalRecall, mask_iou
 from training.evaluation.protocol import Evaluation
@@ -287,3 +288,31 @@ def test_phrases_are_measured_where_a_system_can_point() -> None:
     unable.add(image, Answer(scores, image.masks))
     assert able.result()["phrase_top1"] == 1.0
     assert unable.result()["phrase_top1"] is None
+
+
+def test_the_interval_of_a_share_is_that_of_the_binomial_distribution() -> None:
+    counts = PerImageCounts([np.array([hit, 1]) for hit in [1] * 30 + [0] * 70])
+    low, high = counts.interval(share, seed=1, resamples=4000)
+    deviation = np.sqrt(0.3 * 0.7 / 100)
+    assert (low, high) == pytest.approx((0.3 - 1.96 * deviation, 0.3 + 1.96 * deviation), abs=0.012)
+    assert counts.interval(share, seed=1, resamples=4000) == (low, high)
+
+
+def test_the_interval_of_miou_is_of_the_matrices_sum() -> None:
+    random = np.random.default_rng(0)
+    images = []
+    for _ in range(40):
+        matrix = ConfusionMatrix(CLASSES)
+        matrix.add(random.integers(0, 3, (6, 8)), random.integers(0, CLASSES, (6, 8)))  # two classes never occur
+        images.append(matrix)
+    total = ConfusionMatrix(CLASSES)
+    total.counts = np.sum([matrix.counts for matrix in images], axis=0)
+    assert mean_iou(total.pixels()[None])[0] == pytest.approx(total.mean_iou())
+    low, high = PerImageCounts([matrix.pixels() for matrix in images]).interval(mean_iou, seed=0)
+    assert low < total.mean_iou() < high < low + 0.05
+
+
+def test_too_few_images_and_nothing_to_measure_have_no_interval() -> None:
+    assert PerImageCounts([np.array([1, 1])]).interval(share, seed=0) is None
+    assert PerImageCounts([np.array([0, 0])] * 3).interval(share, seed=0) is None
+    assert PerImageCounts([np.zeros(3 * CLASSES)] * 3).interval(mean_iou, seed=0) is None

@@ -187,6 +187,7 @@ def test_a_report_is_readable_and_escaped(tmp_path: Path) -> None:
         seed=0,
         software=software_versions(),
         figures={"images": 5105, "miou": 0.12345, "R50": None},
+        intervals={"miou": (0.11, 0.1367)},
         per_class=[
             ClassFigures("never", None, None, 0, 0),
             ClassFigures("good", 0.9, 0.95, 12_345, 7),
@@ -196,7 +197,7 @@ def test_a_report_is_readable_and_escaped(tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", result, [WorstPicture("worst_01.jpg", "a<b.jpg", 0.25)])
     html = (tmp_path / "report.html").read_text()
     assert "&lt;b&gt;" in html and "<b>" not in html and "/data &amp; more" in html and "a&lt;b.jpg" in html
-    assert "0.123" in html and "12,345" in html and "–" in html
+    assert "0.123" in html and "0.110 to 0.137" in html and "12,345" in html and "–" in html
     assert html.index("<td>bad") < html.index("<td>good") < html.index("<td>never")
     assert "ot comparable" not in html
     write_report(tmp_path / "few.html", replace(result, figures={"images": 3}), [])

@@ -36,7 +36,7 @@ from training.evaluation.data_sets.catalogue import open_data_set
 from training.evaluation.letterboxed import at_letterbox_scale
 from training.evaluation.pictures import triptych
 from training.evaluation.protocol import Evaluation
-from training.evaluation.report import WorstPicture, shown, write_report
+from training.evaluation.report import WorstPicture, interval_shown, shown, write_report
 from training.evaluation.result import Result, hash_data, software_versions, write_result
 from training.evaluation.worst_images import KeptImage, WorstImages
 
@@ -155,6 +155,7 @@ def _result(
         seed=seed,
         software=software_versions(),
         figures=evaluation.result(),
+        intervals=evaluation.intervals(seed),
         per_class=evaluation.per_class(),
     )
 
@@ -181,6 +182,7 @@ def _short_report(result: Result, data: Path) -> dict[str, object]:
         "engine": result.engine,
         "data": str(data),
         **result.figures,
+        "intervals": {name: [round(value, 4) for value in pair] for name, pair in result.intervals.items()},
         "grounding_iou_per_class": {
             row.name: round(row.grounding_iou, 3) for row in result.per_class if row.grounding_iou is not None
         },
@@ -188,9 +190,9 @@ def _short_report(result: Result, data: Path) -> dict[str, object]:
 
 
 def _print(result: Result, data: Path) -> None:
-    table = Table("figure", "value", title=f"{result.system} {result.weights} ({result.engine}) on {data}")
+    table = Table("figure", "value", "95 %", title=f"{result.system} {result.weights} ({result.engine}) on {data}")
     for name, value in result.figures.items():
-        table.add_row(name, shown(value))
+        table.add_row(name, shown(value), interval_shown(result, name))
     console = Console()
     console.print(table)
     if not result.whole_split:

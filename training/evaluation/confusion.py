@@ -31,6 +31,10 @@ class ConfusionMatrix:
         pairs = label[kept].astype(np.int64) * self.classes + predicted
         self.counts += np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
 
+    def pixels(self) -> np.ndarray:
+        """Pixels that are right, labelled and predicted, of each class: (3 classes,)."""
+        return np.concatenate([np.diag(self.counts), self.counts.sum(1), self.counts.sum(0)])
+
     def iou(self) -> np.ndarray:
         """IoU per class, (classes,); NaN where a class has neither labelled nor predicted pixels."""
         correct = np.diag(self.counts).astype(np.float64)

@@ -31,13 +31,15 @@ class ProposalRecall:
 
     best: list[float] = field(default_factory=list)
 
-    def add(self, proposals: np.ndarray, labels: np.ndarray) -> None:
-        """`proposals` (N, H, W) bool (sigmoid > 0.5) and `labels` (M, H, W) bool of one image.
+    def add(self, proposals: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """`proposals` (N, H, W) bool (sigmoid > 0.5) and `labels` (M, H, W) bool of one image; returns their best IoU.
 
         Several labels may be met by one proposal: recall here asks whether a mask was proposed, not which one it is.
         """
-        if len(labels):
-            self.best.extend(mask_iou(proposals, labels).max(0) if len(proposals) else np.zeros(len(labels)))
+        found = len(proposals) and len(labels)
+        best: np.ndarray = mask_iou(proposals, labels).max(0) if found else np.zeros(len(labels))
+        self.best.extend(best)
+        return best
 
     def result(self) -> dict[str, float]:
         """Recall at each threshold: {"R50": ..., "R70": ..., "R90": ...}; NaN without labels."""

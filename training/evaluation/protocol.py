@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.evaluation.confusion import ConfusionMatrix
 from training.evaluation.data_set import NO_LABEL, AnnotatedImage, EvaluationSet
+from training.evaluation.intervals import PerImageCounts, mean_iou, share
 from training.evaluation.phrase_hits import phrase_hits
-from training.evaluation.proposal_recall import ProposalRecall
+from training.evaluation.proposal_recall import THRESHOLDS, ProposalRecall
 from training.evaluation.system import PhrasePrediction, Prediction
+
+_RECALLS = {f"R{round(100 * threshold)}": threshold for threshold in THRESHOLDS}
 
 Figure = int | float | None  # None = not measured: the system or the data set has nothing to measure it on
 
@@ -49,6 +53,7 @@ class Evaluation:
         self.all_classes, self.grounding = ConfusionMatrix(count), ConfusionMatrix(count)
         self.recall = ProposalRecall()
         self.hits: list[bool] = []
+        self._per_image = {name: PerImageCounts() for name in ("miou", "grounding_miou", "phrase_top1", *_RECALLS)}
         self.images = 0
         self._images_of_class = np.zeros(count, np.int64)
         self._recall_measured = True
@@ -64,9 +69,13 @@ class Evaluation:
         if proposals is None:
             self._recall_measured = False
         else:
-            self.recall.add(proposals, annotated.masks[~annotated.crowd])
+            best = self.recall.add(proposals, annotated.masks[~annotated.crowd])
+            for name, threshold in _RECALLS.items():
+                self._count(name, ((best >= threshold).sum(), len(best)))
         if annotated.phrases and isinstance(prediction, PhrasePrediction):
-            self.hits += phrase_hits(prediction, annotated.masks, annotated.phrases)
+            hits = phrase_hits(prediction, annotated.masks, annotated.phrases)
+            self.hits += hits
+            self._count("phrase_top1", (sum(hits), len(hits)))
         self.images += 1
         return measured
 
@@ -82,6 +91,15 @@ class Evaluation:
             **recall,
         }
         return {"images": self.images, **{name: _finite(value) for name, value in figures.items()}}
+
+    def intervals(self, seed: int = 0) -> dict[str, tuple[float, float]]:
+        """95 % intervals of the figures that have one, by name: images are drawn again with replacement."""
+        found = {
+            name: counts.interval(mean_iou if name.endswith("miou") else share, seed)
+            for name, counts in self._per_image.items()
+            if self._recall_measured or name not in _RECALLS
+        }
+        return {name: interval for name, interval in found.items() if interval is not None}
 
     def per_class(self) -> list[ClassFigures]:
         """The per-class table, in the order of the data set's labels."""
@@ -106,11 +124,18 @@ class Evaluation:
         answer, own = self._labels_of(best), ConfusionMatrix(len(self._data.labels))
         own.add(label, answer)
         self.all_classes.counts += own.counts
+        self._count("miou", own.pixels())
         rows = np.flatnonzero(np.isin(self._data.label_of_query, present))
         best_present = prediction.segment(rows) if len(present) else None
         if best_present is not None:
-            self.grounding.add(label, self._labels_of(best_present))
+            asked = ConfusionMatrix(len(self._data.labels))
+            asked.add(label, self._labels_of(best_present))
+            self.grounding.counts += asked.counts
+            self._count("grounding_miou", asked.pixels())
         return Measured(answer, own.mean_iou())
+
+    def _count(self, name: str, counts: Sequence[int] | np.ndarray) -> None:
+        self._per_image[name].rows.append(np.asarray(counts))
 
     def _labels_of(self, rows: np.ndarray) -> np.ndarray:
         """Labels (H, W) int32 of predicted query rows."""

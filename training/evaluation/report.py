@@ -54,7 +54,7 @@ def write_report(path: Path, result: Result, pictures: Sequence[WorstPicture]) -
         f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>",
         f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
         _warning(result),
-        _table(("figure", "value"), [(FIGURES[name], shown(value)) for name, value in result.figures.items()]),
+        _table(("figure", "value", "95 % interval"), _figure_rows(result)),
         "".join(f"<p>{escape(note)}</p>" for note in result.notes),
         "<h2>How it was measured</h2>",
         _table(("what", "value"), _facts(result)),
@@ -77,6 +77,15 @@ def shown(value: Figure) -> str:
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def interval_shown(result: Result, name: str) -> str:
+    """The interval of a figure as people read it, "" if it has none."""
+    return " to ".join(map(shown, result.intervals.get(name, ())))
+
+
+def _figure_rows(result: Result) -> list[tuple[str, ...]]:
+    return [(FIGURES[name], shown(value), interval_shown(result, name)) for name, value in result.figures.items()]
 
 
 def _warning(result: Result) -> str:

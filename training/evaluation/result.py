@@ -45,6 +45,7 @@ class Result:
     seed: int
     software: dict[str, str]
     figures: dict[str, Figure]
+    intervals: dict[str, tuple[float, float]]  # of 95 %, from drawing the images again
     per_class: list[ClassFigures]
 
     @property
