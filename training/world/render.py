@@ -70,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         "--object-list", type=Path, help="use only the scans named in this text file (training/world/scan_lists)"
     )
     parser.add_argument("--scan-share", type=_share, default=0.5, help="probability that an object is a scan (0.5)")
+    parser.add_argument(
+        "--twin-share",
+        type=_share,
+        default=0.14,
+        help="probability that an object is another of a kind that is there already; 1: mugs among mugs (0.14)",
+    )
     parser.add_argument("--textures", type=Path, help="folder of surface pictures for table, floor and walls")
     parser.add_argument("--photos", type=Path, help="folder of photographs that cover some walls")
     return parser
@@ -92,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sources = Sources(
             scans=list_scans(options.objects, options.object_split, options.object_list) if options.objects else (),
             scan_share=options.scan_share,
+            twin_share=options.twin_share,
             textures=PictureFolder(options.textures, "--textures") if options.textures else None,
             photos=PictureFolder(options.photos, "--photos") if options.photos else None,
         )

@@ -30,6 +30,7 @@ class Sources:
 
     scans: tuple[Scan, ...] = ()
     scan_share: float = 0.5  # probability that an object is a scan, when there are scans
+    twin_share: float = 0.14  # probability that an object is another one of a procedural kind that is there already
     textures: PictureFolder | None = None
     photos: PictureFolder | None = None
 
@@ -211,7 +212,7 @@ def choose_models(rng: Rng, sources: Sources, things: tuple[int, int]) -> list[O
     count = int(rng.integers(things[0], things[1] + 1))
     models: list[ObjectModel] = []
     while len(models) < count:
-        if models and rng.random() < 0.14:
+        if models and rng.random() < sources.twin_share:
             twin = models[int(rng.integers(len(models)))]
             if twin.name in KINDS:
                 again = KINDS[twin.name].build(rng)
