@@ -36,7 +36,10 @@ def written(relations: tuple[Relation, ...]) -> str:
         return query.text + (f" ({written(query.relations)})" if query.relations else "")
 
     return " | ".join(
-        f"{relation.name} {' + '.join(map(reference, relation.references))}".strip() for relation in relations
+        f"number {relation.rank} by {relation.name}"
+        if relation.rank > 1
+        else f"{relation.name} {' + '.join(map(reference, relation.references))}".strip()
+        for relation in relations
     )
 
 

@@ -48,6 +48,8 @@ def chosen(found: Segmentation) -> list[int] | None:
         ("pick the cup on the bowl", ["near", "inside", "far"], "inside"),
         ("pick the leftmost cup", ["right", "left", "far"], "left"),
         ("pick the cup on the right", ["far", "left", "right"], "right"),
+        ("pick the second cup from the left", ["right", "left", "far"], "far"),
+        ("pick the third cup from the right", ["right", "left", "far"], "left"),
         ("pick the middle cup", ["left", "far", "right"], "far"),
         ("pick the cup in the middle", ["right", "beside", "left"], "beside"),
         ("pick the closest cup", ["far", "left", "near"], "near"),
@@ -64,6 +66,19 @@ def test_the_one_that_stands_right_is_the_target(said, cups, wanted):
         x, y, width, height = found.regions.roi[found.target_region - 1]
         assert found.target_mask[y + height // 2, x + width // 2] == 255
         assert np.count_nonzero(found.target_mask) == found.regions.area[found.target_region - 1]
+
+
+def test_a_rank_beyond_the_last_is_not_found():
+    found = look("pick the third cup from the left", CUPS["left"], CUPS["right"])
+    assert found.status == Status.NOT_FOUND
+    assert found.target_result.reason == "of 'cup' only 2 can be seen"
+
+
+def test_a_rank_that_two_share_is_ambiguous():
+    below_left = (rectangle(80, 21, 92, 33), "cup")
+    for said in ("pick the first cup from the left", "pick the second cup from the left"):
+        assert look(said, CUPS["left"], below_left, CUPS["right"]).status == Status.AMBIGUOUS
+    assert look("pick the third cup from the left", CUPS["left"], below_left, CUPS["right"]).status == Status.OK
 
 
 def test_the_reference_is_neither_label_nor_region():

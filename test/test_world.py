@@ -451,7 +451,7 @@ def test_impossible_numbers_of_things_are_refused(text, tmp_path, capsys):
     assert "--things" in capsys.readouterr().err
 
 
-def test_twins_are_of_one_kind_in_several_colours():
+def test_twins_are_of_one_kind():
     scene = Scene(5, 0, Sources(twin_share=1.0), height=32, width=32, things=(4, 6))
     assert len({placed.model.name for placed in scene.objects}) == 1
     assert len(scene.objects) >= 3

@@ -12,7 +12,7 @@ next to: the gap between the masks is at most the size (square root of the area)
 closest to: the smallest gap between the masks wins; with depth, the smallest distance of the middles.
 on, in, from: it touches the reference, and its lowest point lies over the reference's box, not below it.
 between: the directions to the two references differ by at least 120 degrees; with depth, in space.
-left, right: the outermost middle wins.
+left, right: the outermost middle wins, or with a rank the second, third, ... of them.
 middle: as many to its left as to its right; of an even number none is.
 closest, farthest: with depth, by the distance to the camera; without, the lowest (highest) lower edge wins.
 largest, smallest: by the mask's area; with depth, times the squared distance.
@@ -99,6 +99,7 @@ class Relations:
         if not looks.size:
             return Choice(looks, reason=f"'{query.text}' is not found")
         left = looks
+        rank = 1
         measures: dict[str, np.ndarray] = {}  # (M,) smaller is better, by what decides: superlatives over the others
         for relation in (relation for relation in query.relations if relation.references):
             groups = []
@@ -119,12 +120,16 @@ class Relations:
         for relation in (relation for relation in query.relations if not relation.references):
             measures["superlative"] = np.full(len(passes), np.inf)
             measures["superlative"][left] = self._extreme(relation.name, left)
+            rank = relation.rank
         deciding = measures.get("superlative", measures.get("nearest"))
         if deciding is None:
             return Choice(left)
         left = left[np.argsort(deciding[left], kind="stable")]
-        first = deciding[left[:2]]
-        return Choice(left, is_ambiguous=len(first) == 2 and bool(first[1] - first[0] < TIE), is_ranked=True)
+        if len(left) < rank:
+            return Choice(left[:0], reason=f"of '{query.text}' only {len(left)} can be seen")
+        rivals = deciding[left[max(rank - 2, 0) : rank + 1]]
+        ordered = np.concatenate([left[rank - 1 :], left[: rank - 1]])
+        return Choice(ordered, is_ambiguous=bool((np.diff(rivals) < TIE).any()), is_ranked=True)
 
     def _of(self, reference: Query) -> np.ndarray:
         """(M,) probability of a thing that a relation names; 0 if the text encoder could not encode it."""

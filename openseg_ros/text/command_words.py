@@ -104,13 +104,18 @@ RANKS_BEFORE = {
     "furthest": "farthest", "largest": "largest", "biggest": "largest", "larger": "largest", "bigger": "largest",
     "smallest": "smallest", "tiniest": "smallest", "smaller": "smallest",
 }  # fmt: skip
+# Before "largest mug" or "mug from the left": not the first of them.
+ORDINALS = {
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6,
+    "1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "6th": 6,
+}  # fmt: skip
 # ... where these occur in names too ("left hand", "middle ear"), so a determiner must be said ...
 RANKS_OR_NAMES = _words("left right middle larger bigger smaller")
 # ... or after it.
 RANKS_AFTER = (
     {
         tuple(f"{preposition} {side}{suffix}".split()): side.split()[-1]
-        for preposition in ("on", "to", "at")
+        for preposition in ("on", "to", "at", "from")
         for side in (
             "the left",
             "the right",
@@ -128,6 +133,7 @@ RANKS_AFTER = (
         for word in ("closest to", "nearest to", "closest", "nearest")
         for person in ("me", "you", "us", "the robot", "the camera")
     }
+    | {("from", side): side for side in ("left", "right")}
     | {("in", "the", place): "middle" for place in ("middle", "center", "centre")}
     | {(word, "away"): "farthest" for word in ("farther", "further", "farthest", "furthest")}
     | {

@@ -6,7 +6,7 @@ Tokens are words and punctuation marks as they were said.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openseg_ros.text import command_words as words
 from openseg_ros.text.command_words import Words
@@ -42,6 +42,11 @@ def named_object(tokens: Sequence[str], is_placing: bool = False) -> tuple[Named
         noun = noun[2:] if len(noun) > 2 and lower(noun[1]) == "of" else noun[1:]
     determined = len(noun) < len(undetermined)
     place_at, place = _last_rank(noun)
+    order = 1
+    if len(noun) > 2 and lower(noun[0]) in words.ORDINALS:
+        is_superlative = lower(noun[1]) in words.RANKS_BEFORE and lower(noun[1]) not in words.RANKS_OR_NAMES
+        if is_superlative or (place and lower(place[0]) == "from"):
+            order, noun, place_at = words.ORDINALS[lower(noun[0])], noun[1:], place_at - 1
     # The "to me" of "closest to me" is no closing.
     noun = noun[: place_at + len(place)] if place else without_closings(noun, words.CLOSINGS)
     noun, relations, notes = _without_place(noun, is_placing, determined)
@@ -57,6 +62,8 @@ def named_object(tokens: Sequence[str], is_placing: bool = False) -> tuple[Named
                 noun = noun[1:]
             if len(noun) > 1 and lower(noun[0]) == "of":  # "the largest of the bowls"
                 noun = _without_determiners(noun[1:])
+    if order > 1:
+        relations = [relation if relation.references else replace(relation, rank=order) for relation in relations]
     while len(noun) > 1 and lower(noun[0]) in words.COUNTS:
         is_of = lower(noun[1]) == "of"
         if not is_of and _plural_position(noun) is None:

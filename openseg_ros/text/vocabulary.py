@@ -32,10 +32,13 @@ class Relation:
     # The other objects, which may have relations themselves; none for a place among its likes: left, right, middle,
     # closest, farthest, largest, smallest.
     references: tuple[Query, ...] = ()
+    rank: int = 1  # of a place among its likes: 2 with "left" is the second from the left
 
     @property
     def spoken(self) -> str:
         """In words, for messages."""
+        if self.rank > 1:
+            return f"number {self.rank} by {self.name}"
         return " ".join([self.name, " and ".join(f"'{reference.text}'" for reference in self.references)]).strip()
 
 
