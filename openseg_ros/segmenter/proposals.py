@@ -39,23 +39,24 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
         letterbox: geometry of the image.
         settings: the area, quality and overlap limits.
     """
-    logits = letterbox.crop(output.mask_logits[0])
+    logits = np.ascontiguousarray(letterbox.crop(output.mask_logits[0]), np.float32)
     embeddings = output.embeddings[0]
+    count, size = len(logits), logits.shape[1] * logits.shape[2]
     # A sum is finite only if every term is (or +inf met -inf, which gives nan): cheaper than looking at every cell.
     finite = np.isfinite(logits.sum((1, 2))) & np.isfinite(embeddings.sum(1))
-    area = np.count_nonzero(logits > 0, axis=(1, 2)) / (logits.shape[1] * logits.shape[2])
+    # 1 inside and 0 outside; sums of float32 are exact below 2^24 cells, and faster than those of bool.
+    masks = (logits > 0).astype(np.float32).reshape(count, size)
+    cells = masks.sum(1)
+    area = cells / size
     usable = finite & (area > 0) & (area >= settings.min_relative_area) & (area <= settings.max_relative_area)
-
-    logits, embeddings = np.ascontiguousarray(logits[usable], np.float32), embeddings[usable]
     soft_masks = sigmoid(logits)
-    masks = logits.reshape(len(logits), logits.shape[1] * logits.shape[2]) > 0
-    cells = np.count_nonzero(masks, axis=1)
-    quality = mask_quality(soft_masks.reshape(masks.shape), masks)
-    order = np.argsort(-quality, kind="stable")
-    order = order[quality[order] >= settings.min_mask_quality]
+    quality = mask_quality(soft_masks.reshape(count, size), masks)
+    usable &= quality >= settings.min_mask_quality
+    order = np.flatnonzero(usable)
+    order = order[np.argsort(-quality[order], kind="stable")]
 
-    intersection = _intersections(masks[order])
-    cells = cells[order].astype(np.float32)
+    masks, cells = masks[order], cells[order]
+    intersection = masks @ masks.T
     union = cells[:, None] + cells[None] - intersection
     kept = suppress_duplicates(intersection / np.maximum(union, 1), settings.nms_iou)
     order, cells, intersection = order[kept], cells[kept], intersection[np.ix_(kept, kept)]
@@ -85,10 +86,9 @@ def mask_quality(soft_masks: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     Args:
         soft_masks: (N, cells) float32 in [0, 1].
-        masks: (N, cells) bool; the quality of an empty one is 0.
+        masks: (N, cells) float32, 1 inside and 0 outside; the quality of an empty one is 0.
     """
-    total = np.einsum("nc,nc->n", soft_masks, masks, dtype=np.float32)
-    quality: np.ndarray = total / np.maximum(np.count_nonzero(masks, axis=1), 1)
+    quality: np.ndarray = np.einsum("nc,nc->n", soft_masks, masks) / np.maximum(masks.sum(1), 1)
     return quality
 
 
@@ -114,10 +114,3 @@ def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:
         if np.array_equal(settled, kept):
             return kept
         kept = settled
-
-
-def _intersections(masks: np.ndarray) -> np.ndarray:
-    """(M, cells) bool -> (M, M) float32 number of common cells; exact below 2^24 cells."""
-    as_float = masks.astype(np.float32)
-    common: np.ndarray = as_float @ as_float.T
-    return common
