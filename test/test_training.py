@@ -23,11 +23,12 @@ from tiny_coco import write_tiny_coco
 from typer.testing import CliRunner, Result
 
 from openseg_ros.configuration import to_mapping
+from openseg_ros.model.openseg import OpenSeg
 from openseg_ros.runtime.weights import load_weights
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.config import OptimizerConfig, TrainConfig, load_train_config
 from training.data.samples import Batch
-from training.optimizer import bound_temperature, build_optimizer, learning_rate
+from training.optimizer import bound_temperature, build_optimizer, learning_rate, set_learning_rate
 from training.precision import mixed_precision
 from training.run import LoadedBatches, Run, open_run
 from training.run_log import RunLog
@@ -285,6 +286,33 @@ def test_weight_decay_only_on_weights_of_convolutions_and_linear_layers() -> Non
     groups = build_optimizer(network, OptimizerConfig()).param_groups
     assert [sum(p.numel() for p in group["params"]) for group in groups] == [12 + 8, 4 + 4 + 4 + 2]
     assert [group["weight_decay"] for group in groups] == [1e-5, 0.0]
+
+
+def test_the_backbone_has_a_rate_of_its_own() -> None:
+    config = OptimizerConfig(learning_rate=0.1, warmup_steps=10, backbone_factor=0.25)
+    network = OpenSeg(SMALL)
+    optimizer = build_optimizer(network, config)
+    set_learning_rate(optimizer, 9, 110, config)
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in network.named_parameters():
+        assert rates[id(parameter)] == pytest.approx(0.025 if name.startswith("backbone.") else 0.1), name
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_its_run_resumes(configuration: Path, tmp_path: Path) -> None:
+    config = small(configuration)
+    config = replace(config, optimizer=replace(config.optimizer, backbone_factor=0.0))
+    run = opened(config, configuration, tmp_path)
+    before = {name: value.clone() for name, value in run.network.named_parameters()}
+    run.step(0, run.batches())
+    for name, value in run.network.named_parameters():
+        assert torch.equal(value, before[name]) == name.startswith("backbone."), name
+    save_checkpoint(tmp_path / "c.safetensors", run.network, run.optimizer, 1, run.facts)
+    again = opened(config, configuration, tmp_path)
+    assert load_checkpoint(tmp_path / "c.safetensors", again.network, again.optimizer, run.facts) == 1
+    for one in (run, again):
+        one.step(1, one.batches())
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name]), name
 
 
 def test_temperature_stays_in_its_bounds(configuration: Path, tmp_path: Path) -> None:
