@@ -18,13 +18,13 @@ import typer
 import yaml
 from accelerate import Accelerator
 from safetensors import safe_open
-from small_model import SMALL
+from small_model import SMALL, random_weights
 from tiny_coco import write_tiny_coco
 from typer.testing import CliRunner, Result
 
 from openseg_ros.configuration import to_mapping
 from openseg_ros.model.openseg import OpenSeg
-from openseg_ros.runtime.weights import load_weights
+from openseg_ros.runtime.weights import WeightsError, load_weights
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.config import OptimizerConfig, TrainConfig, load_train_config
 from training.data.samples import Batch
@@ -301,6 +301,10 @@ def test_the_backbone_has_a_rate_of_its_own() -> None:
 def test_a_frozen_backbone_keeps_its_weights_and_its_run_resumes(configuration: Path, tmp_path: Path) -> None:
     config = small(configuration)
     config = replace(config, optimizer=replace(config.optimizer, backbone_factor=0.0))
+    with pytest.raises(WeightsError, match="random weights would stay as it is"):
+        opened(config, configuration, tmp_path)
+    random_weights(tmp_path / "start")
+    config = replace(config, init=str(tmp_path / "start"))
     run = opened(config, configuration, tmp_path)
     before = {name: value.clone() for name, value in run.network.named_parameters()}
     run.step(0, run.batches())

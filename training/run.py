@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from openseg_ros.configuration import to_mapping
 from openseg_ros.model.openseg import OpenSeg
+from openseg_ros.runtime.weights import WeightsError
 from openseg_ros.text.text_encoder import load_text_encoder
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.config import TrainConfig
@@ -175,6 +176,10 @@ def open_run(config: TrainConfig, data: Path, words_cache: Path, accelerator: Ac
         first_step = load_checkpoint(checkpoint, network, optimizer, facts)
     elif config.init:
         accelerator.print(initialise(network, config.init))
+    elif config.optimizer.backbone_factor == 0:
+        raise WeightsError(
+            "a backbone of random weights would stay as it is: 'optimizer.backbone_factor' is 0; give --init, or a factor"
+        )
     _refuse_separate_folders(first_step, accelerator, checkpoint)
 
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
