@@ -178,7 +178,7 @@ def open_run(config: TrainConfig, data: Path, words_cache: Path, accelerator: Ac
         accelerator.print(initialise(network, config.init))
     elif config.optimizer.backbone_factor == 0:
         raise WeightsError(
-            "a backbone of random weights would stay as it is: 'optimizer.backbone_factor' is 0; give --init, or a factor"
+            "a backbone of random weights would stay as it is: 'optimizer.backbone_factor' is 0 and --init is not given"
         )
     _refuse_separate_folders(first_step, accelerator, checkpoint)
 
