@@ -8,9 +8,11 @@ from small_model import SMALL
 
 from openseg_ros.model.backbone import build_backbone
 from openseg_ros.model.config import ModelConfig
+from openseg_ros.model.cross_attention import CrossAttentionBlock
 from openseg_ros.model.openseg import OpenSeg, OpenSegInference
 from openseg_ros.model.pooling import pool_regions
 from openseg_ros.model.position_embedding import PositionEmbedding
+from training.precision import keep_depthwise_in_fp32
 
 
 def test_paper_sized_model_has_the_parameters_counted_from_the_paper() -> None:
@@ -27,6 +29,7 @@ def test_paper_sized_model_has_the_parameters_counted_from_the_paper() -> None:
         ("resnet18", (64, 128, 256, 512)),
         ("resnet50", (256, 512, 1024, 2048)),
         ("efficientnet-b0", (24, 40, 112, 320)),
+        ("efficientnet-lite2", (24, 48, 120, 352)),
     ],
 )
 def test_backbones_tap_strides_4_to_32(name: str, channels: tuple[int, ...]) -> None:
@@ -99,3 +102,27 @@ def test_export_gives_the_same_numbers() -> None:
     exported = torch.export.export(network, inputs).module()
     for ours, theirs in zip(network(*inputs), exported(*inputs), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_attention_is_the_same_in_training_and_in_use() -> None:
+    torch.manual_seed(2)
+    block = CrossAttentionBlock(dim=32, heads=4, ffn_ratio=2.0)
+    queries, features = torch.randn(2, 5, 32), torch.randn(2, 40, 32)
+    trained = block(queries, features)
+    with torch.no_grad():
+        assert torch.allclose(trained, block(queries, features), atol=1e-5)
+
+
+def test_depthwise_convolutions_stay_out_of_autocast() -> None:
+    torch.manual_seed(3)
+    backbone = build_backbone("efficientnet-lite0").eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        exact = backbone(images)[3]
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = backbone(images)[3]
+            keep_depthwise_in_fp32(backbone)
+            better = backbone(images)[3]
+    assert better.dtype == rough.dtype == torch.bfloat16
+    assert not torch.equal(better, rough)
+    assert (better - exact).norm() < 0.05 * exact.norm()

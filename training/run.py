@@ -30,6 +30,7 @@ from training.distributed import Gather, synchronise_batch_norm
 from training.initialisation import initialise
 from training.objective import Objective
 from training.optimizer import bound_temperature, build_optimizer, set_learning_rate
+from training.precision import keep_depthwise_in_fp32
 
 
 class LoadedBatches:
@@ -182,6 +183,8 @@ def open_run(config: TrainConfig, data: Path, words_cache: Path, accelerator: Ac
         )
     _refuse_separate_folders(first_step, accelerator, checkpoint)
 
+    if accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
+        keep_depthwise_in_fp32(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
     gather = None
     if accelerator.num_processes > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ class CrossAttentionBlock(nn.Module):
         """Queries (B, N, D) and flat, normalised features (B, h*w, D) to new queries (B, N, D)."""
         query = self._split(self.to_query(self.query_norm(queries)))
         key, value = (self._split(part) for part in self.to_key_value(features).chunk(2, dim=-1))
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = _attend(query, key, value)
         queries = queries + self.to_output(attended.transpose(1, 2).flatten(2))
         if self.ffn is not None:
             queries = queries + self.ffn(queries)
@@ -39,3 +40,15 @@ class CrossAttentionBlock(nn.Module):
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, L, D) to (B, heads, L, D / heads)."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Scaled dot-product attention (B, heads, N, d).
+
+    In training on a CPU it is spelled out: the fused kernel's backward pass takes more than twice as long there for few
+    queries and many keys (torch 2.13).
+    """
+    if query.device.type == "cpu" and torch.is_grad_enabled():
+        weights = ((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)).softmax(-1)
+        return weights.to(value.dtype) @ value
+    return F.scaled_dot_product_attention(query, key, value)
