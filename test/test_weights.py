@@ -33,8 +33,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     tensors.write_bytes(content)
     description = (folder / CONFIG_FILE).read_text()
     (folder / CONFIG_FILE).write_text(description.replace("hidden_dim: 32", "hidden_dim: 64"))
-    with pytest.raises(WeightsError, match=r"does not fit model\.yaml"):
+    with pytest.raises(WeightsError, match=r"does not fit model\.yaml: .* tensors differ\)$") as raised:
         load_weights(folder).build_network()
+    assert len(str(raised.value)) < 400
     (folder / CONFIG_FILE).write_text(description + "colour: red\n")
     with pytest.raises(WeightsError, match="unknown configuration key 'colour'"):
         load_weights(folder)

@@ -93,13 +93,17 @@ class Weights:
         # Imported here: an engine that was converted before starts without the network's code (and transformers').
         from openseg_ros.model.openseg import OpenSeg
 
-        network = OpenSeg(self.description.model)
-        try:
-            network.load_state_dict(self.state)
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()
-            reason = "; ".join(line.strip() for line in first[:4])
-            raise WeightsError(f"{self.folder / TENSOR_FILE} does not fit {CONFIG_FILE}: {reason}") from error
+        network, given = OpenSeg(self.description.model), self.state
+        shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+        given_shapes = {key: tuple(tensor.shape) for key, tensor in given.items()}
+        wrong = [key for key in shapes | given_shapes if shapes.get(key) != given_shapes.get(key)]
+        if wrong:
+            key = wrong[0]
+            raise WeightsError(
+                f"{self.folder / TENSOR_FILE} does not fit {CONFIG_FILE}: {key} is {given_shapes.get(key, 'missing')}, "
+                f"expected {shapes.get(key, 'none')} ({len(wrong)} of {len(shapes)} tensors differ)"
+            )
+        network.load_state_dict(given)
         return network.float().eval()
 
 
