@@ -39,24 +39,23 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
         letterbox: geometry of the image.
         settings: the area, quality and overlap limits.
     """
-    logits = np.ascontiguousarray(letterbox.crop(output.mask_logits[0]), np.float32)
+    logits = letterbox.crop(output.mask_logits[0])
     embeddings = output.embeddings[0]
-    count, size = len(logits), logits.shape[1] * logits.shape[2]
     # A sum is finite only if every term is (or +inf met -inf, which gives nan): cheaper than looking at every cell.
     finite = np.isfinite(logits.sum((1, 2))) & np.isfinite(embeddings.sum(1))
-    # 1 inside and 0 outside; sums of float32 are exact below 2^24 cells, and faster than those of bool.
-    masks = (logits > 0).astype(np.float32).reshape(count, size)
-    cells = masks.sum(1)
-    area = cells / size
+    area = np.count_nonzero(logits > 0, axis=(1, 2)) / (logits.shape[1] * logits.shape[2])
     usable = finite & (area > 0) & (area >= settings.min_relative_area) & (area <= settings.max_relative_area)
-    soft_masks = sigmoid(logits)
-    quality = mask_quality(soft_masks.reshape(count, size), masks)
-    usable &= quality >= settings.min_mask_quality
-    order = np.flatnonzero(usable)
-    order = order[np.argsort(-quality[order], kind="stable")]
 
-    masks, cells = masks[order], cells[order]
-    intersection = masks @ masks.T
+    logits, embeddings = np.ascontiguousarray(logits[usable], np.float32), embeddings[usable]
+    soft_masks = sigmoid(logits)
+    masks = logits.reshape(len(logits), logits.shape[1] * logits.shape[2]) > 0
+    cells = np.count_nonzero(masks, axis=1)
+    quality = mask_quality(soft_masks.reshape(masks.shape), masks)
+    order = np.argsort(-quality, kind="stable")
+    order = order[quality[order] >= settings.min_mask_quality]
+
+    intersection = _intersections(masks[order])
+    cells = cells[order].astype(np.float32)
     union = cells[:, None] + cells[None] - intersection
     kept = suppress_duplicates(intersection / np.maximum(union, 1), settings.nms_iou)
     order, cells, intersection = order[kept], cells[kept], intersection[np.ix_(kept, kept)]
@@ -86,9 +85,10 @@ def mask_quality(soft_masks: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     Args:
         soft_masks: (N, cells) float32 in [0, 1].
-        masks: (N, cells) float32, 1 inside and 0 outside; the quality of an empty one is 0.
+        masks: (N, cells) bool; the quality of an empty one is 0.
     """
-    quality: np.ndarray = np.einsum("nc,nc->n", soft_masks, masks) / np.maximum(masks.sum(1), 1)
+    total = np.einsum("nc,nc->n", soft_masks, masks, dtype=np.float32)
+    quality: np.ndarray = total / np.maximum(np.count_nonzero(masks, axis=1), 1)
     return quality
 
 
@@ -114,3 +114,10 @@ def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:
         if np.array_equal(settled, kept):
             return kept
         kept = settled
+
+
+def _intersections(masks: np.ndarray) -> np.ndarray:
+    """(M, cells) bool -> (M, M) float32 number of common cells; exact below 2^24 cells."""
+    as_float = masks.astype(np.float32)
+    common: np.ndarray = as_float @ as_float.T
+    return common

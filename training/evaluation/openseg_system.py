@@ -107,6 +107,6 @@ class RegionPrediction:
         """(P, H, W) bool: the proposal that most probably is the phrase, as the node chooses it."""
         cosine = self._encoder.encode(phrases) @ self._embeddings.T
         logits = self._letterbox.crop(self._mask_logits).reshape(len(self._mask_logits), -1)
-        quality = mask_quality(sigmoid(logits), (logits > 0).astype(np.float32))
+        quality = mask_quality(sigmoid(logits), logits > 0)
         found: np.ndarray = self.proposals[self._calibration.probability(cosine, quality).argmax(1)]
         return found
