@@ -99,7 +99,9 @@ def test_outputs_equal_the_library(
         want = expected(library, encoder, state, rgb)
         for name, encoding in zip(IMAGES, ("mono8", "mono8", "16UC1", "mono8"), strict=True):
             assert images[name].encoding == encoding
-            np.testing.assert_array_equal(decode_ids(images[name]), getattr(want, name), err_msg=name)
+            # Probabilities are rounded to bytes, and the node adds in another order: it has another number of threads.
+            difference = np.abs(decode_ids(images[name]).astype(int) - getattr(want, name))
+            assert difference.max() <= (name == "confidence"), name
         assert regions.vocabulary_version == state.version
         assert regions.status == int(want.status)
         assert [region.phrase for region in regions.regions] == list(want.regions.phrase)
