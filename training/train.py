@@ -48,7 +48,6 @@ from training.checkpoint import CheckpointError, save_checkpoint
 from training.config import TrainConfig, load_train_config, parse_overrides
 from training.data.broken_records import DatasetError
 from training.data.samples import Batch
-from training.host_memory import keep_freed_memory
 from training.pictures import draw_classes, draw_masks_and_words, save_picture
 from training.precision import mixed_precision
 from training.run import Run, open_run
@@ -76,8 +75,6 @@ def train(config: TrainConfig, data: Path, out: Path, words_cache: Path | None =
     # The device decides the precision, which the accelerator must know from its first moment on. Its state reads this
     # variable, the state that is made here does not, and without it CPU processes do not find each other.
     device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
-    if device.type == "cpu":
-        keep_freed_memory()
     accelerator = Accelerator(
         mixed_precision=mixed_precision(config.precision, device),
         log_with="tensorboard" if config.tensorboard else None,
