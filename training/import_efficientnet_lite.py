@@ -19,10 +19,10 @@ from typing import Annotated
 
 import torch
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from openseg_ros.runtime.weights import TENSOR_FILE
+from openseg_ros.runtime.weights import TENSOR_FILE, write_atomically
 
 FILES = {  # name: (module of the package, file in it, SHA-256)
     "efficientnet-lite0": (
@@ -92,9 +92,9 @@ def main(
     except (FileNotFoundError, ValueError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
-    out.mkdir(parents=True, exist_ok=True)
     tensors = rename(torch.load(path, map_location="cpu", weights_only=True))
-    save_file(tensors, out / TENSOR_FILE)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / TENSOR_FILE, save(tensors))
     typer.echo(f"{len(tensors)} tensors of {path.name} in {out / TENSOR_FILE}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-THRESHOLDS = (0.5, 0.7, 0.9)
+THRESHOLDS = {"R50": 0.5, "R70": 0.7, "R90": 0.9}  # IoU, by the name of the recall
 PIXELS_AT_ONCE = 1 << 18  # 128 proposals as float32 take 128 MB; also far below 2^24, to which float32 counts exactly
 
 
@@ -44,4 +44,7 @@ class ProposalRecall:
     def result(self) -> dict[str, float]:
         """Recall at each threshold: {"R50": ..., "R70": ..., "R90": ...}; NaN without labels."""
         best = np.array(self.best)
-        return {f"R{round(t * 100)}": float((best >= t).mean()) if len(best) else float("nan") for t in THRESHOLDS}
+        return {
+            name: float((best >= threshold).mean()) if len(best) else float("nan")
+            for name, threshold in THRESHOLDS.items()
+        }

@@ -14,8 +14,6 @@ from training.evaluation.phrase_hits import phrase_hits
 from training.evaluation.proposal_recall import THRESHOLDS, ProposalRecall
 from training.evaluation.system import PhrasePrediction, Prediction
 
-_RECALLS = {f"R{round(100 * threshold)}": threshold for threshold in THRESHOLDS}
-
 Figure = int | float | None  # None = not measured: the system or the data set has nothing to measure it on
 
 
@@ -53,7 +51,7 @@ class Evaluation:
         self.all_classes, self.grounding = ConfusionMatrix(count), ConfusionMatrix(count)
         self.recall = ProposalRecall()
         self.hits: list[bool] = []
-        self._per_image = {name: PerImageCounts() for name in ("miou", "grounding_miou", "phrase_top1", *_RECALLS)}
+        self._per_image = {name: PerImageCounts() for name in ("miou", "grounding_miou", "phrase_top1", *THRESHOLDS)}
         self.images = 0
         self._images_of_class = np.zeros(count, np.int64)
         self._recall_measured = True
@@ -70,7 +68,7 @@ class Evaluation:
             self._recall_measured = False
         else:
             best = self.recall.add(proposals, annotated.masks[~annotated.crowd])
-            for name, threshold in _RECALLS.items():
+            for name, threshold in THRESHOLDS.items():
                 self._count(name, ((best >= threshold).sum(), len(best)))
         if annotated.phrases and isinstance(prediction, PhrasePrediction):
             hits = phrase_hits(prediction, annotated.masks, annotated.phrases)
@@ -97,7 +95,7 @@ class Evaluation:
         found = {
             name: counts.interval(mean_iou if name.endswith("miou") else share, seed)
             for name, counts in self._per_image.items()
-            if self._recall_measured or name not in _RECALLS
+            if self._recall_measured or name not in THRESHOLDS
         }
         return {name: interval for name, interval in found.items() if interval is not None}
 
