@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -151,3 +152,20 @@ def test_words_give_way_to_images(minilm: CachingTextEncoder) -> None:
 def processor_ticks(task: int) -> int:
     """User time of a thread."""
     return int(Path(f"/proc/self/task/{task}/stat").read_text().rpartition(")")[2].split()[11])
+
+
+def test_signals_arrive_after_encoders_have_gone() -> None:
+    """OpenVINO lends the thread a stack for signals; a process whose handlers use it must outlive every encoder."""
+    script = """
+import gc, signal
+from openseg_ros.text.text_encoder import load_text_encoder
+signal.signal(signal.SIGUSR1, lambda *_: print("arrived"))
+first = load_text_encoder("minilm", "openvino")
+second = load_text_encoder("minilm", "openvino")
+del first; gc.collect()
+del second; gc.collect()
+signal.raise_signal(signal.SIGUSR1)
+"""
+    command = [sys.executable, "-X", "faulthandler", "-c", script]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "arrived\n"), ended.stderr

@@ -14,6 +14,7 @@ from openseg_ros.runtime.compilation import CompilationReport, Progress, compare
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
 from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files, kept_files
 from openseg_ros.runtime.frames import Frames, drawn_frames
+from openseg_ros.runtime.openvino_core import openvino_core
 from openseg_ros.runtime.parity import ParityError
 from openseg_ros.runtime.weights import Weights
 
@@ -153,12 +154,11 @@ def compile_openvino(
 
 def _core() -> Any:
     try:
-        import openvino
+        return openvino_core()
     except ImportError as error:
         raise EngineUnavailable(
             "backend openvino needs the Python package 'openvino'; install it or use torch"
         ) from error
-    return openvino.Core()
 
 
 def _fastest_exact(core: Any) -> str:

@@ -20,6 +20,7 @@ import openvino
 from tokenizers import Tokenizer
 
 from openseg_ros.runtime.engine_cache import cached_files
+from openseg_ros.runtime.openvino_core import openvino_core
 from openseg_ros.text.text_encoder import BATCH, MAX_TOKENS, CachingTextEncoder, TextEncoderError
 
 IR_FILE = "model.xml"  # OpenVINO's intermediate representation; the tensors are in model.bin beside it
@@ -45,7 +46,7 @@ class OpenVinoTextEncoder(CachingTextEncoder):
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding(pad_id=self._tokenizer.token_to_id("[PAD]") or 0)
         hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-        self._request = openvino.Core().compile_model(folder / IR_FILE, "CPU", hints).create_infer_request()
+        self._request = openvino_core().compile_model(folder / IR_FILE, "CPU", hints).create_infer_request()
         # A thread of its own, because nothing but OpenVINO may run at this priority: what holds Python's lock and waits
         # for the processor would stop the images too.
         self._thread = ThreadPoolExecutor(1, "openseg_words", initializer=_give_way)
@@ -84,7 +85,7 @@ def load_openvino_text_encoder(name: str, source: Path, progress: Callable[[str]
 
 def _key(source: Path) -> str:
     """Hash of what decides the converted encoder: its files, the code that converts it, libraries and processor."""
-    device = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    device = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
     libraries = (f"{library} {version(library)}" for library in ("openvino", "torch", "transformers", "tokenizers"))
     digest = hashlib.sha256("\0".join(["text encoder", device, *libraries]).encode())
     here = Path(__file__).parent
