@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from training.evaluation import proposal_recall
 from training.evaluation.class_list import ClassList
-from training.evaluation.confusion import ConfusionMatrix
+from training.evaluation.confusion import ConfusionMatrix, mean_iou
 from training.evaluation.data_set import AnnotatedImage, EvaluationSet, class_masks
-from training.evaluation.intervals import PerImageCounts, mean_iou, share
+from training.evaluation.intervals import PerImageCounts, share
 from training.evaluation.phrase_hits import phrase_hits
 from training.evaluation.proposal_recall import ProposalRecall, mask_iou
 from training.evaluation.protocol import Evaluation

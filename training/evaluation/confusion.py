@@ -44,10 +44,18 @@ class ConfusionMatrix:
 
     def mean_iou(self) -> float:
         """Mean over the classes that have labelled pixels: detectron2's rule, our default."""
-        labelled = self.counts.sum(1) > 0
-        return float(self.iou()[labelled].mean()) if labelled.any() else float("nan")
+        return float(mean_iou(self.pixels()[None])[0])
 
     def mean_iou_of_union(self) -> float:
         """Mean over classes labelled or predicted anywhere: mmsegmentation's rule, lower on large vocabularies."""
         values = self.iou()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def mean_iou(sums: np.ndarray) -> np.ndarray:
+    """(R, 3 C) pixels right, labelled, predicted, of each class -> (R,) mean IoU of the labelled classes, or NaN."""
+    right, labelled, predicted = np.split(sums, 3, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou = right / (labelled + predicted - right)
+        result: np.ndarray = np.where(labelled > 0, iou, 0).sum(1) / (labelled > 0).sum(1)
+    return result

@@ -51,12 +51,3 @@ def share(sums: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         result: np.ndarray = sums[:, 0] / sums[:, 1]
     return result
-
-
-def mean_iou(sums: np.ndarray) -> np.ndarray:
-    """(R, 3 C) pixels that are right, labelled, predicted, of each class -> (R,) mean IoU of the labelled classes."""
-    right, labelled, predicted = np.split(sums, 3, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        iou = right / (labelled + predicted - right)
-        result: np.ndarray = np.where(labelled > 0, iou, 0).sum(1) / (labelled > 0).sum(1)
-    return result

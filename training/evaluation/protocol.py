@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.confusion import ConfusionMatrix
+from training.evaluation.confusion import ConfusionMatrix, mean_iou
 from training.evaluation.data_set import NO_LABEL, AnnotatedImage, EvaluationSet
-from training.evaluation.intervals import PerImageCounts, mean_iou, share
+from training.evaluation.intervals import PerImageCounts, share
 from training.evaluation.phrase_hits import phrase_hits
 from training.evaluation.proposal_recall import THRESHOLDS, ProposalRecall
 from training.evaluation.system import PhrasePrediction, Prediction
