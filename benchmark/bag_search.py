@@ -36,6 +36,7 @@ def recording(seconds: int, dim: int) -> RegionIndex:
     return RegionIndex(
         embeddings=torch.from_numpy(vectors),
         mask_quality=random.random(count, dtype=np.float32),
+        cohort_score=random.random(count, dtype=np.float32),
         region=np.tile(np.arange(REGIONS_PER_IMAGE, dtype=np.int32), images),
         roi=np.zeros((count, 4), np.int32),
         image=np.repeat(np.arange(images), REGIONS_PER_IMAGE),
@@ -57,7 +58,7 @@ def main(
 ) -> None:
     """Compare a search with what one image costs the network."""
     model, encoder, engine = load_model(weights)
-    calibration = model.description.calibration
+    calibration = model.calibration
     segmenter = Segmenter(engine=engine, calibration=calibration, settings=SegmenterSettings())
     index = recording(minutes * 60, encoder.dim)
     look = partial(search, index, calibration=calibration, threshold=0.5, pause=1.0)

@@ -71,7 +71,7 @@ def rivals_of_transformers(counts: list[int]) -> dict[str, Callable[[], object]]
 def ours(model: Weights, encoder: TextEncoder, engine: Engine, counts: list[int]) -> dict[str, Callable[[], object]]:
     """Masks of the whole image, camera resolution and all, for every number of phrases."""
     image = np.ascontiguousarray(cv2.resize(skimage.data.coffee(), (640, 480), interpolation=cv2.INTER_AREA))
-    segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=SegmenterSettings())
+    segmenter = Segmenter(engine=engine, calibration=model.calibration, settings=SegmenterSettings())
     vocabularies = {
         count: build_vocabulary([Query(text) for text in phrases()[:count]], encoder, 0) for count in counts
     }

@@ -49,7 +49,7 @@ def main(
     """Compare the network's run with every step from depth to messages, for the regions of a real photo."""
     model, encoder, engine = load_model(weights)
     image = cv2.resize(skimage.data.coffee(), SIZE[::-1], interpolation=cv2.INTER_AREA)
-    segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=SegmenterSettings())
+    segmenter = Segmenter(engine=engine, calibration=model.calibration, settings=SegmenterSettings())
     vocabulary = build_vocabulary([Query(phrase) for phrase in PHRASES], encoder, 0)
     segmentation = segmenter.segment(segmenter.propose(image), vocabulary)
     roi, masks = segmentation.regions.roi, segmentation.region_masks()

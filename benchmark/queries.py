@@ -45,7 +45,7 @@ def main(
     texts = phrases()
     image = np.ascontiguousarray(skimage.data.coffee())
     segmenter = Segmenter(
-        engine=engine, calibration=model.description.calibration, settings=SegmenterSettings(score_threshold=0.05)
+        engine=engine, calibration=model.calibration, settings=SegmenterSettings(score_threshold=0.05)
     )
     proposals = segmenter.propose(image)
     rivals: dict[str, Callable[[], object]] = {"network on one image": partial(segmenter.propose, image)}

@@ -53,7 +53,7 @@ def main(
     small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)[None]
     valid = np.ones((1, *model.description.model.grid), np.float32)
     rivals: dict[str, Callable[[], object]] = {"bare engine": partial(engine.infer, small, valid)}
-    segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=SETTINGS)
+    segmenter = Segmenter(engine=engine, calibration=model.calibration, settings=SETTINGS)
     proposals = segmenter.propose(rgb)
     answers = {
         phrase: len(segmenter.segment(proposals, build_vocabulary([Query(phrase), *BACKGROUND], encoder, 1)).regions)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.runtime.engine import EngineOutput
-from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.vocabulary import Query, Vocabulary, build_vocabulary
 

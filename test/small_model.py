@@ -8,7 +8,8 @@ import torch
 
 from openseg_ros.model.config import ModelConfig
 from openseg_ros.model.openseg import OpenSeg
-from openseg_ros.runtime.weights import Calibration, ModelDescription, Weights, load_weights, save_weights
+from openseg_ros.runtime.calibration import CalibrationNumbers
+from openseg_ros.runtime.weights import ModelDescription, Weights, load_weights, save_weights
 
 SMALL = ModelConfig(
     backbone="resnet18",
@@ -29,5 +30,7 @@ def random_weights(folder: Path, config: ModelConfig = SMALL, seed: int = 0) -> 
     """Save a network with random weights in `folder` and load it again."""
     torch.manual_seed(seed)
     network = OpenSeg(config)
-    save_weights(folder, network.state_dict(), ModelDescription(config, "minilm", Calibration(scale=10.0, bias=0.0)))
+    save_weights(
+        folder, network.state_dict(), ModelDescription(config, "minilm", CalibrationNumbers(scale=10.0, bias=0.0))
+    )
     return load_weights(folder)

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from written_bag import SECOND, START, Seen, image, png, regions, string, write_bag
 
 from openseg_ros.cli.main import app
+from openseg_ros.runtime.calibration import COHORT_FILE, cohort_file
+from openseg_ros.runtime.weights import CONFIG_FILE, load_weights
 from openseg_ros.text.text_encoder import load_text_encoder
 
 REGIONS, CAMERA = "/openseg/regions", "/camera/image_raw"
@@ -160,6 +162,24 @@ def test_vectors_of_another_network_are_refused_or_left_out(tmp_path, weights, t
     result = openseg(mixed, "scissors", "--weights", weights.folder, "--threshold", "0.9", "--json")
     assert "1 images are left out" in result.stderr
     assert [sighting["images"] for sighting in json.loads(result.stdout)["sightings"]] == [10, 5]
+
+
+def test_common_words_count_as_they_do_in_the_node(tmp_path, towards) -> None:
+    folder = random_weights(tmp_path / "small").folder
+    description = (folder / CONFIG_FILE).read_text()
+    (folder / CONFIG_FILE).write_text(description.replace("cohort: 0.0", "cohort: -5.0"))
+    cohort = cohort_file(("shears", "zebra"), np.stack([towards("scissors", 0.6), towards("zebra", 1.0)]))
+    (folder / COHORT_FILE).write_bytes(cohort)
+    model = load_weights(folder)
+    seen = Seen(towards("scissors", 0.9))
+    bag = write_bag(tmp_path / "bag", [(REGIONS, START, regions(START, [seen], model.embedding_space))])
+    score = found(bag, "scissors", "--weights", folder)["sightings"][0]["best"]["score"]
+    cohort_score = model.calibration.cohort_score(np.array([seen.vector]))[0]
+    assert 0.5 < cohort_score < 1
+    assert score == pytest.approx(1 / (1 + math.exp(-(10 * 0.9 - 5 * cohort_score))), abs=1e-4)
+    # Other common words, another index.
+    (folder / COHORT_FILE).write_bytes(cohort_file(("zebra",), towards("zebra", 1.0)[None]))
+    assert found(bag, "scissors", "--weights", folder)["sightings"][0]["best"]["score"] > score + 0.005
 
 
 def test_a_renamed_model_folder_is_the_same_space(tmp_path, weights, towards) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from openseg_ros.runtime.weights import Calibration
+from openseg_ros.runtime.calibration import Calibration, CalibrationNumbers
+from training import calibrate
+from training.data.records import AnnotatedImages, Record
 from training.evaluation.calibration import (
     Answers,
     Candidates,
@@ -24,13 +27,14 @@ from training.evaluation.reliability_plot import reliability_plot
 
 
 def candidates(asked: int, regions: int) -> Candidates:
-    """Regions that are right with probability sigmoid(12 cosine + 6 quality - 8)."""
+    """Regions that are right with probability sigmoid(12 cosine + 6 quality - 5 cohort score - 7)."""
     random = np.random.default_rng(0)
     count = asked * regions
     cosine, quality = random.uniform(-0.2, 0.9, count), random.uniform(0.5, 1, count)
-    right = random.random(count) < 1 / (1 + np.exp(-(12 * cosine + 6 * quality - 8)))
+    cohort = random.uniform(0, 0.5, count)
+    right = random.random(count) < 1 / (1 + np.exp(-(12 * cosine + 6 * quality - 5 * cohort - 7)))
     return Candidates(
-        cosine, quality, right, np.repeat(np.arange(asked), regions), np.ones(asked, bool), np.arange(asked)
+        cosine, quality, cohort, right, np.repeat(np.arange(asked), regions), np.ones(asked, bool), np.arange(asked)
     )
 
 
@@ -39,10 +43,11 @@ def test_fit_finds_the_true_curve() -> None:
     found = fit(known)
     assert found.scale == pytest.approx(12, rel=0.05)
     assert found.quality == pytest.approx(6, rel=0.1)
-    assert found.bias == pytest.approx(-8, rel=0.05)
+    assert found.cohort == pytest.approx(-5, rel=0.1)
+    assert found.bias == pytest.approx(-7, rel=0.05)
     given = answers(known, found)
     assert expected_calibration_error(given.probability, given.right) < 0.02
-    wrong = answers(known, Calibration(12, 6, 0))
+    wrong = answers(known, CalibrationNumbers(12, 6, 0))
     assert expected_calibration_error(wrong.probability, wrong.right) > 0.1
 
 
@@ -61,9 +66,10 @@ def test_quality_parts_the_whole_from_its_parts() -> None:
     right = np.stack([whole_first, ~whole_first], axis=1).ravel()
     cosine = np.repeat(random.uniform(0.1, 0.4, 400), 2)
     quality = np.where(right, 0.9, 0.7) + random.normal(0, 0.05, 800)
-    known = Candidates(cosine, quality, right, np.repeat(np.arange(400), 2), np.ones(400, bool), np.arange(400))
+    asked = np.repeat(np.arange(400), 2)
+    known = Candidates(cosine, quality, np.zeros(800), right, asked, np.ones(400, bool), np.arange(400))
     assert answers(known, fit(known)).right.mean() > 0.95
-    assert answers(known, Calibration(scale=10)).right.mean() < 0.6
+    assert answers(known, CalibrationNumbers(scale=10)).right.mean() < 0.6
 
 
 def test_best_of_each_group() -> None:
@@ -72,8 +78,29 @@ def test_best_of_each_group() -> None:
 
 
 def test_probability_by_hand() -> None:
-    probability = Calibration(scale=2, quality=4, bias=-3).probability(np.array([[0.5], [-500.0]]), np.array([[0.5]]))
+    numbers = CalibrationNumbers(scale=2, quality=4, bias=-3, cohort=-1)
+    probability = numbers.probability(np.array([[1.0], [-500.0]]), np.array([[0.5]]), np.array([[1.0]]))
     assert probability[:, 0] == pytest.approx([0.5, 0.0])
+
+
+def test_cohort_score_is_a_soft_maximum_of_the_cosines() -> None:
+    words = np.eye(4, dtype=np.float32)[:3]
+    regions = np.array([[1, 0, 0, 0], [0.6, 0.6, 0, np.sqrt(0.28)], [0, 0, 0, 1]], np.float32)
+    # One word alone; two that describe it equally well; none: then all three count, 0.02 log 3.
+    expected = [1, 0.6 + 0.02 * np.log(2), 0.02 * np.log(3)]
+    assert Calibration(words=words).cohort_score(regions) == pytest.approx(expected, abs=1e-6)
+    assert Calibration().cohort_score(regions).tolist() == [0, 0, 0]
+
+
+def test_common_words_are_those_of_most_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "COHORT_WORDS", 2)
+    scenes = _captioned("a red mug", "a red bowl", "a red mug and a fork")
+    photos = _captioned("a dog", "a dog and a fork")
+    assert calibrate.common_words([scenes, photos]) == ("dog", "fork", "mug", "red")
+
+
+def _captioned(*captions: str) -> AnnotatedImages:
+    return AnnotatedImages("", tuple(Record(Path(), captions=(caption,)) for caption in captions), {})
 
 
 def test_answer_figures_by_hand() -> None:
@@ -94,7 +121,7 @@ def test_cross_fitted_answers_come_from_the_other_half() -> None:
     random = np.random.default_rng(0)
     cosine, first = random.uniform(-1, 1, 400), np.arange(400) < 200
     right = (cosine > 0) == first
-    known = Candidates(cosine, np.ones(400), right, np.arange(400), np.ones(400, bool), np.arange(400))
+    known = Candidates(cosine, np.ones(400), np.zeros(400), right, np.arange(400), np.ones(400, bool), np.arange(400))
     given = cross_fitted_answers(known)
     assert len(given.right) == 400
     assert given.probability[given.right].mean() < 0.05 < 0.95 < given.probability[~given.right].mean()

@@ -12,9 +12,10 @@ from drawn_scene import DrawnEngine, NamesEncoder, rectangle, vector
 from small_model import SMALL, random_weights
 
 from openseg_ros.model.openseg import OpenSeg
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.runtime.torch_engine import TorchEngine
-from openseg_ros.runtime.weights import Calibration, WeightsError, load_weights
+from openseg_ros.runtime.weights import WeightsError, load_weights
 from openseg_ros.segmenter.letterbox import Letterbox
 from training.evaluation.available_systems import SystemChoiceError, SystemOptions, load_system
 from training.evaluation.best_class import argmax_over_classes, best_class

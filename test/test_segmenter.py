@@ -12,11 +12,13 @@ from drawn_scene import (
     probability,
     rectangle,
     segmenter,
+    vector,
     words,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.segmenter.letterbox import ImageError, Letterbox
 from openseg_ros.segmenter.proposals import suppress_duplicates
 from openseg_ros.segmenter.segmentation import Status
@@ -81,6 +83,18 @@ def test_score_is_the_best_name():
     query = Query("bowl", aliases=("fork", "cup"))
     assert segment([CUP], query).regions.score[0] == pytest.approx(probability(1), rel=1e-5)
     assert segment([CUP], Query("bowl", aliases=("fork",))).status == Status.NOT_FOUND
+
+
+def test_what_a_common_word_describes_as_well_is_less_probable():
+    common = np.array([vector("cup"), vector("bowl")], np.float32)
+    calibration = Calibration(scale=8.0, bias=-2.0, cohort=-4.0, words=common)
+    things = [(CUP[0], {"fork": 0.8}), (BOWL[0], {"fork": 0.8, "bowl": 0.6})]
+    made = Segmenter(engine=DrawnEngine(things), calibration=calibration, settings=SegmenterSettings())
+    regions = made.segment(made.propose(GREY), words("fork")).regions
+    assert regions.roi[:, 0].tolist() == [80, 400]
+    # The cohort score of the first region is the soft maximum of two cosines of 0, that of the second 0.6.
+    logits = np.array([8 * 0.8 - 2 - 4 * 0.02 * np.log(2), 8 * 0.8 - 2 - 4 * 0.6])
+    np.testing.assert_allclose(regions.score, 1 / (1 + np.exp(-logits)), rtol=1e-4)
 
 
 def test_label_is_the_better_query_and_margin_the_distance():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from small_model import random_weights
+from small_model import SMALL, random_weights
 
+from openseg_ros.runtime.calibration import COHORT_FILE, cohort_file
 from openseg_ros.runtime.weights import CONFIG_FILE, TENSOR_FILE, WeightsError, load_weights, write_atomically
 
 
@@ -42,6 +44,26 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     (folder / CONFIG_FILE).write_text(description.replace("- 96", "- 97"))
     with pytest.raises(WeightsError, match="multiples of 32"):
         load_weights(folder)
+
+
+def test_a_cohort_is_read_with_the_numbers_that_weigh_it(tmp_path: Path) -> None:
+    folder = random_weights(tmp_path / "small").folder
+    description = (folder / CONFIG_FILE).read_text()
+    (folder / CONFIG_FILE).write_text(description.replace("cohort: 0.0", "cohort: -2.0"))
+    with pytest.raises(WeightsError, match=r"weighs a cohort, but cohort\.safetensors beside it is missing"):
+        load_weights(folder)
+    (folder / COHORT_FILE).write_bytes(cohort_file(("cup",), np.ones((1, 3), np.float32)))
+    with pytest.raises(WeightsError, match="has vectors of 3 numbers"):
+        load_weights(folder)
+    vectors = np.random.default_rng(0).normal(size=(2, SMALL.embedding_dim)).astype(np.float32)
+    (folder / COHORT_FILE).write_bytes(cohort_file(("cup", "mug"), vectors))
+    calibration = load_weights(folder).calibration
+    assert calibration.words == pytest.approx(vectors, rel=1e-3)
+    assert (calibration.cohort, calibration.scale) == (-2.0, 10.0)
+    for damaged in (b"", (folder / COHORT_FILE).read_bytes()[:-5]):
+        (folder / COHORT_FILE).write_bytes(damaged)
+        with pytest.raises(WeightsError, match=r"cohort\.safetensors is damaged"):
+            load_weights(folder)
 
 
 def test_missing_model_names_the_shipped_ones(tmp_path: Path) -> None:

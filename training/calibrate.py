@@ -1,18 +1,22 @@
 """Fit the probabilities of a model on validation images and store them in its model.yaml.
 
-    python -m training.calibrate --weights runs/tabletop --data runs/data/val
+    python -m training.calibrate --weights runs/tabletop --data runs/data/val --words-of runs/data/train
 
 Every image is asked for each phrase that is true of it, and for as many that are not. The score of the best region
-should be the probability that this region is right. Three numbers are fitted by maximum likelihood:
-probability = sigmoid(scale * cosine + quality * mask quality + bias).
+should be the probability that this region is right. Four numbers are fitted by maximum likelihood:
+probability = sigmoid(scale * cosine + quality * mask quality + cohort * cohort score + bias). The cohort score of a
+region is high where common words describe it; which words are common, the captions of `--words-of` tell.
 
-They are stored as fitted on all images. The figures that are printed, and reliability.png beside model.yaml, come from
-answers to images that had no part in them: each half of the scenes is answered with what the other half gave.
+The numbers are stored as fitted on all images. The figures that are printed, and reliability.png beside model.yaml,
+come from answers to images that had no part in them: each half of the scenes is answered with what the other half gave.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -24,14 +28,16 @@ from rich.progress import track
 from rich.table import Table
 
 from openseg_ros.configuration import to_mapping
+from openseg_ros.runtime.calibration import COHORT_FILE, Calibration, cohort_file
 from openseg_ros.runtime.engine import EngineError, create_engine
-from openseg_ros.runtime.weights import CONFIG_FILE, Calibration, WeightsError, load_weights, write_atomically
+from openseg_ros.runtime.weights import CONFIG_FILE, WeightsError, load_weights, write_atomically
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
 from openseg_ros.text.text_encoder import TextEncoder, TextEncoderError, load_text_encoder
 from training.data.broken_records import DatasetError
 from training.data.pixels import read_pixels
 from training.data.records import AnnotatedImages, Record
 from training.data.sources import DataSource, read_source
+from training.data.words import WordRule, extract_words
 from training.evaluation.calibration import (
     Candidates,
     answer_figures,
@@ -45,21 +51,27 @@ from training.evaluation.proposal_recall import mask_iou
 from training.evaluation.reliability_plot import reliability_plot
 
 PLOT_FILE = "reliability.png"
+COHORT_WORDS = 200  # of every data set; with 2,700 instead of 300 probabilities got no better (training/EXPERIMENTS.md)
 PRESENT_RECALL = 0.8  # share of the phrases that are there that a robot should at least get an answer to
 
 
 def collect_candidates(
-    data: AnnotatedImages, segmenter: Segmenter, encoder: TextEncoder, random: np.random.Generator
+    data: AnnotatedImages,
+    segmenter: Segmenter,
+    encoder: TextEncoder,
+    cohort: Calibration,
+    random: np.random.Generator,
 ) -> Candidates:
-    """Ask every image for what it shows, and for as many other phrases of the data set."""
+    """Ask every image for what it shows, and for as many other phrases of the data set; only `cohort`'s words count."""
     pool = np.array(sorted({name for record in data.records for name in _names(data, record)}))
-    cosines, qualities, right, present, images = [], [], [], [], []
+    cosines, qualities, cohorts, right, present, images = [], [], [], [], [], []
     for number, record in enumerate(track(data.records, "asking", console=Console(stderr=True))):
         image, ids = read_pixels(record)
         proposals = segmenter.propose(image)
         if not len(proposals):
             continue
         masks = proposals.letterbox.restore(proposals.mask_logits) > 0
+        cohort_score = cohort.cohort_score(proposals.embeddings)
         true_names = _names(data, record)
         absent = [name for name in random.permutation(pool) if name not in true_names][: len(true_names)]
         segments = np.array([segment.id for segment in record.segments])
@@ -67,17 +79,33 @@ def collect_candidates(
         for name in [*true_names, *absent]:
             cosines.append(proposals.embeddings @ encoder.encode([name])[0])
             qualities.append(proposals.mask_quality)
+            cohorts.append(cohort_score)
             right.append(meets[:, np.isin(segments, true_names.get(name, []))].any(1))
             present.append(name in true_names)
             images.append(number)
     return Candidates(
         cosine=np.concatenate(cosines).astype(np.float64),
         quality=np.concatenate(qualities).astype(np.float64),
+        cohort=np.concatenate(cohorts).astype(np.float64),
         right=np.concatenate(right),
         asked=np.repeat(np.arange(len(cosines)), [len(part) for part in cosines]),
         present=np.array(present),
         image=np.array(images),
     )
+
+
+def common_words(sets: Sequence[AnnotatedImages]) -> tuple[str, ...]:
+    """The words that most captions of each data set have, sorted."""
+    words: set[str] = set()
+    for data in sets:
+        counts = Counter(word for record in data.records for text in record.captions for word in _words(text))
+        words.update(word for word, _ in counts.most_common(COHORT_WORDS))
+    return tuple(sorted(words))
+
+
+@cache
+def _words(caption: str) -> list[str]:
+    return extract_words(caption, WordRule())
 
 
 def _names(data: AnnotatedImages, record: Record) -> dict[str, list[int]]:
@@ -92,6 +120,9 @@ def _names(data: AnnotatedImages, record: Record) -> dict[str, list[int]]:
 def main(
     weights: Annotated[str, typer.Option(help="Model folder; its model.yaml is rewritten.")],
     data: Annotated[Path, typer.Option(help="Validation images in the tabletop world's layout.")],
+    words_of: Annotated[
+        list[Path] | None, typer.Option(help="Images whose captions tell which words are common; else the data's.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="Engine: auto, openvino, torch.")] = "auto",
     seed: Annotated[int, typer.Option(help="Draws the phrases that are not there.")] = 0,
 ) -> None:
@@ -103,7 +134,9 @@ def main(
             engine=create_engine(model, backend), calibration=Calibration(), settings=SegmenterSettings()
         )
         annotated = read_source(DataSource(str(data)))
-        candidates = collect_candidates(annotated, segmenter, encoder, np.random.default_rng(seed))
+        words = common_words([read_source(DataSource(str(folder))) for folder in words_of or [data]])
+        cohort = Calibration(words=encoder.encode(words))
+        candidates = collect_candidates(annotated, segmenter, encoder, cohort, np.random.default_rng(seed))
     except (WeightsError, EngineError, TextEncoderError, DatasetError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
@@ -113,12 +146,15 @@ def main(
     calibration = fit(candidates)
     given = cross_fitted_answers(candidates)
     description = replace(model.description, calibration=calibration)
+    # The words first: numbers that weigh words which are not there are refused.
+    write_atomically(model.folder / COHORT_FILE, cohort_file(words, cohort.words))
     text = yaml.safe_dump(to_mapping(description), sort_keys=False)
     write_atomically(model.folder / CONFIG_FILE, text.encode())
     title = f"{model.name}: {len(given.right)} phrases on {data.name}"
     write_atomically(model.folder / PLOT_FILE, reliability_plot(given, title))
     table = Table("figure", "value", title=f"{title}, each image with what the other half gave")
-    table.add_row("scale, quality, bias", f"{calibration.scale}, {calibration.quality}, {calibration.bias}")
+    for name, value in asdict(calibration).items():
+        table.add_row(name, f"{value}")
     table.add_row("expected calibration error", f"{expected_calibration_error(given.probability, given.right):.3f}")
     for key, value in answer_figures(given).items():
         table.add_row(key.replace("_", " "), f"{value:.3f}")

@@ -22,9 +22,9 @@ from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.message_types import REGIONS, types_of
 from openseg_ros.bags.reading import connections_of, files_of, open_bag
 from openseg_ros.runtime.engine_cache import cache_folder
-from openseg_ros.runtime.weights import write_atomically
+from openseg_ros.runtime.weights import Weights, write_atomically
 
-FORMAT = "1"  # counts up when the content of an index changes
+FORMAT = "2"  # counts up when the content of an index changes
 KEPT = 8  # newest indices; an hour with ten regions in each of ten images per second takes 0.6 GB
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class RegionIndex:
 
     embeddings: torch.Tensor  # (R, D) float32, unit length, mapped from the file
     mask_quality: np.ndarray  # (R,) float32
+    cohort_score: np.ndarray  # (R,) float32, of the model's calibration
     region: np.ndarray  # (R,) int32, the region's id in its image
     roi: np.ndarray  # (R, 4) int32 x y width height, pixels
     image: np.ndarray  # (R,) int64, rising: row of the four below
@@ -52,12 +53,12 @@ class RegionIndex:
         return len(self.mask_quality)
 
 
-def load_index(bag: Path, embedding_space: str, track: Callable[[int], None]) -> RegionIndex:
+def load_index(bag: Path, model: Weights, track: Callable[[int], None]) -> RegionIndex:
     """The bag's index, from the cache if the bag has not changed since.
 
     Args:
         bag: bag folder or file.
-        embedding_space: of the vectors wanted, "name/hash"; the hash decides.
+        model: the one whose vectors are wanted; the hash of its weights decides.
         track: told the number of messages read so far, only while an index is made.
 
     Raises:
@@ -65,10 +66,10 @@ def load_index(bag: Path, embedding_space: str, track: Callable[[int], None]) ->
     """
     if not bag.exists():
         raise BagError(f"there is no bag '{bag}'")
-    file = cache_folder() / f"bag_index_{_key(bag, embedding_space)}.safetensors"
+    file = cache_folder() / f"bag_index_{_key(bag, model)}.safetensors"
     index = _read(file)
     if index is None:
-        index = _make(bag, embedding_space, track)
+        index = _make(bag, model, track)
         _write(file, index)
     return index
 
@@ -78,20 +79,22 @@ def space_hash(embedding_space: str) -> str:
     return embedding_space.rpartition("/")[2]
 
 
-def _key(bag: Path, embedding_space: str) -> str:
-    facts = [FORMAT, space_hash(embedding_space), str(bag.resolve())]
+def _key(bag: Path, model: Weights) -> str:
+    cohort = hashlib.sha256(model.calibration.words.tobytes()).hexdigest()
+    facts = [FORMAT, space_hash(model.embedding_space), cohort, str(bag.resolve())]
     for file in files_of(bag):
         state = file.stat()
         facts += [file.name, str(state.st_size), str(state.st_mtime_ns)]
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:32]
 
 
-def _make(bag: Path, embedding_space: str, track: Callable[[int], None]) -> RegionIndex:
-    wanted = space_hash(embedding_space)
+def _make(bag: Path, model: Weights, track: Callable[[int], None]) -> RegionIndex:
+    wanted = space_hash(model.embedding_space)
     other_spaces: dict[str, int] = {}
     without_vectors = 0
     all_regions = False
     vectors: list[np.ndarray] = []
+    cohort_scores: list[np.ndarray] = []
     rows: list[tuple[float, int, int, int, int, int]] = []  # quality, id, x, y, width, height
     counts: list[int] = []  # regions per image
     frames: list[tuple[int, int, int]] = []  # stamp, time, topic
@@ -113,6 +116,7 @@ def _make(bag: Path, embedding_space: str, track: Callable[[int], None]) -> Regi
                 other_spaces[message.embedding_space] = other_spaces.get(message.embedding_space, 0) + 1
                 continue
             vectors.append(message.embeddings.reshape(len(message.regions), message.embedding_dim))
+            cohort_scores.append(model.calibration.cohort_score(vectors[-1]))
             rows += [
                 (r.mask_quality, r.id, r.roi.x_offset, r.roi.y_offset, r.roi.width, r.roi.height)
                 for r in message.regions
@@ -123,12 +127,13 @@ def _make(bag: Path, embedding_space: str, track: Callable[[int], None]) -> Regi
             frames.append((stamp.sec * 10**9 + stamp.nanosec, time, topics.index(connection.topic)))
         start = reader.start_time
     if not frames:
-        raise BagError(_why_nothing(bag, embedding_space, other_spaces, without_vectors))
+        raise BagError(_why_nothing(bag, model.embedding_space, other_spaces, without_vectors))
     quality, numbers = np.array([row[0] for row in rows], np.float32), np.array([row[1:] for row in rows], np.int32)
     stamps, times, topic = np.array(frames, np.int64).T
     return RegionIndex(
         embeddings=torch.from_numpy(np.concatenate(vectors).astype(np.float32, copy=False)),
         mask_quality=quality,
+        cohort_score=np.concatenate(cohort_scores),
         region=numbers[:, 0],
         roi=numbers[:, 1:],
         image=np.repeat(np.arange(len(frames)), counts),
@@ -158,7 +163,7 @@ def _why_nothing(bag: Path, embedding_space: str, other_spaces: dict[str, int], 
     return f"none of the images recorded in '{bag}' has a region"
 
 
-_ARRAYS = ("mask_quality", "region", "roi", "image", "stamp", "time", "topic")
+_ARRAYS = ("mask_quality", "cohort_score", "region", "roi", "image", "stamp", "time", "topic")
 
 
 def _write(file: Path, index: RegionIndex) -> None:

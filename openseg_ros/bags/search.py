@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from openseg_ros.bags.region_index import RegionIndex
-from openseg_ros.runtime.weights import Calibration
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.text.vocabulary import Vocabulary
 
 
@@ -61,7 +61,7 @@ def search(
     cosine = (index.embeddings @ words.T).numpy()
     starts = np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries)))
     probability = calibration.probability(
-        np.maximum.reduceat(cosine, starts, axis=1), index.mask_quality[:, None]
+        np.maximum.reduceat(cosine, starts, axis=1), index.mask_quality[:, None], index.cohort_score[:, None]
     ).astype(np.float32, copy=False)
     return [
         _find(index, probability[:, row], query.text, query.threshold if query.threshold >= 0 else threshold, pause)

@@ -111,7 +111,7 @@ def load_file_segmenter(weights: str, backend: str, texts: Sequence[str], thresh
     vocabulary = build_vocabulary(queries, encoder, version=1)
     engine = create_engine(model, backend)
     settings = SegmenterSettings(score_threshold=threshold)
-    segmenter = Segmenter(engine=engine, calibration=model.description.calibration, settings=settings)
+    segmenter = Segmenter(engine=engine, calibration=model.calibration, settings=settings)
     notes += [f"not looked for: {rejected}" for rejected in vocabulary.rejected]
     return FileSegmenter(model, engine, segmenter, vocabulary, tuple(notes))
 

@@ -87,9 +87,9 @@ def _search(
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("reading the bag", total=None, visible=False)
-            index = load_index(bag, model.embedding_space, lambda n: progress.update(task, completed=n, visible=True))
+            index = load_index(bag, model, lambda n: progress.update(task, completed=n, visible=True))
         began = time.monotonic()
-        found = search_index(index, vocabulary, model.description.calibration, threshold=threshold, pause=pause)
+        found = search_index(index, vocabulary, model.calibration, threshold=threshold, pause=pause)
     except (BagError, WeightsError, TextEncoderError, QueryError) as error:
         _fail(str(error))
     return index, found, time.monotonic() - began

@@ -34,7 +34,7 @@ class LoadedModel:
             max_relative_area=parameters.max_relative_area,
             nms_iou=parameters.nms_iou,
         )
-        return Segmenter(engine=self.engine, calibration=self.weights.description.calibration, settings=settings)
+        return Segmenter(engine=self.engine, calibration=self.weights.calibration, settings=settings)
 
     def failed_answer(self, image_size: tuple[int, int]) -> NetworkAnswer:
         """What stands for the network's answer where its run failed: one region without a finite number.

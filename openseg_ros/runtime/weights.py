@@ -9,16 +9,16 @@ import hashlib
 import os
 import struct
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import yaml
 from safetensors import SafetensorError, deserialize
 
 from openseg_ros.configuration import ConfigurationError, build_config, read_yaml, to_mapping
 from openseg_ros.model.config import ModelConfig
+from openseg_ros.runtime.calibration import COHORT_FILE, Calibration, CalibrationNumbers, read_cohort
 from openseg_ros.share_directory import share_directory
 
 if TYPE_CHECKING:
@@ -35,27 +35,12 @@ class WeightsError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Turns cosine and mask quality into a probability, fitted on validation scenes (training.calibrate)."""
-
-    scale: float = 1.0
-    quality: float = 0.0  # a part of an object often has the cosine of the whole, but not the certainty of its mask
-    bias: float = 0.0
-
-    def probability(self, cosine: np.ndarray, quality: np.ndarray) -> np.ndarray:
-        """sigmoid(scale * cosine + quality * mask quality + bias), in the shape that the two broadcast to."""
-        with np.errstate(over="ignore"):  # exp of a large number is inf, and the probability rightly 0
-            result: np.ndarray = 1 / (1 + np.exp(-(self.scale * cosine + self.quality * quality + self.bias)))
-        return result
-
-
-@dataclass(frozen=True)
 class ModelDescription:
     """Content of `model.yaml`."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     text_encoder: str = "minilm"
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: CalibrationNumbers = field(default_factory=CalibrationNumbers)
 
 
 @dataclass(frozen=True)
@@ -68,6 +53,7 @@ class Weights:
     name: str
     folder: Path
     description: ModelDescription
+    calibration: Calibration  # the numbers of `description` with the words that they need
     content: bytes = field(repr=False)  # of the tensor file
     sha256: str  # of `content`
 
@@ -111,7 +97,7 @@ def load_weights(source: str | Path) -> Weights:
     """Load a model.
 
     Args:
-        source: the name of a shipped model ("tabletop"), or a folder with the two files.
+        source: the name of a shipped model ("tabletop"), or a folder with the files.
 
     Raises:
         WeightsError: no such model, unreadable or damaged files, an unknown configuration key.
@@ -133,9 +119,23 @@ def load_weights(source: str | Path) -> Weights:
         name=folder.name,
         folder=folder,
         description=description,
+        calibration=_calibration(folder, description),
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def _calibration(folder: Path, description: ModelDescription) -> Calibration:
+    try:
+        words = read_cohort(folder)
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+    if description.calibration.cohort and words.shape[1:] != (description.model.embedding_dim,):
+        raise WeightsError(
+            f"{folder / CONFIG_FILE} weighs a cohort, but {COHORT_FILE} beside it "
+            + (f"has vectors of {words.shape[1]} numbers" if words.size else "is missing")
+        )
+    return Calibration(**asdict(description.calibration), words=words)
 
 
 def save_weights(folder: Path, state: dict[str, Tensor], description: ModelDescription) -> None:

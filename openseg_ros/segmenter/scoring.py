@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from openseg_ros.runtime.weights import Calibration
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.relations import SAME_OBJECT_OVERLAP
@@ -152,4 +152,6 @@ def _probabilities(proposals: Proposals, vocabulary: Vocabulary, calibration: Ca
     best_name = np.maximum.reduceat(
         cosine, np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries))), axis=1
     )
-    return calibration.probability(best_name, proposals.mask_quality[:, None]).astype(np.float32, copy=False)
+    cohort = calibration.cohort_score(embeddings)[:, None]
+    probability = calibration.probability(best_name, proposals.mask_quality[:, None], cohort)
+    return probability.astype(np.float32, copy=False)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.runtime.engine import Engine, EngineOutput
-from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import ImageError, Letterbox
 from openseg_ros.segmenter.proposals import Proposals, select_proposals
 from openseg_ros.segmenter.scoring import score_regions

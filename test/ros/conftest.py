@@ -52,7 +52,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from openseg_ros.model.config import ModelConfig
     from openseg_ros.model.openseg import OpenSeg
-    from openseg_ros.runtime.weights import Calibration, ModelDescription, save_weights
+    from openseg_ros.runtime.calibration import CalibrationNumbers
+    from openseg_ros.runtime.weights import ModelDescription, save_weights
 
     torch.manual_seed(3)
     config = ModelConfig(
@@ -79,7 +80,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         last_bias = [parameter for name, parameter in network.embedding_head.named_parameters() if "bias" in name][-1]
         last_bias -= embeddings.mean((0, 1))
     folder = tmp_path_factory.mktemp("models") / "random"
-    description = ModelDescription(config, calibration=Calibration(scale=30.0, bias=0.0))
+    description = ModelDescription(config, calibration=CalibrationNumbers(scale=30.0, bias=0.0))
     save_weights(folder, network.state_dict(), description)
     return folder
 
@@ -90,7 +91,7 @@ def library(model_folder: Path) -> Segmenter:
     weights = load_weights(model_folder)
     return Segmenter(
         engine=create_engine(weights, "torch"),
-        calibration=weights.description.calibration,
+        calibration=weights.calibration,
         settings=SegmenterSettings(),
     )
 

@@ -118,7 +118,7 @@ class Library:
         weights = load_weights(model_folder)
         self._segmenter = Segmenter(
             engine=create_engine(weights, "torch"),
-            calibration=weights.description.calibration,
+            calibration=weights.calibration,
             settings=SegmenterSettings(),
         )
         self._encoder: TextEncoder = load_text_encoder("minilm")

@@ -144,7 +144,7 @@ class Library:
 
     def look_for(self, phrase: str, rgb: np.ndarray, **settings: float) -> Segmentation:
         queries = [LibraryQuery(phrase), *(LibraryQuery(name, background=True) for name in ("table", "wall", "floor"))]
-        calibration = self._weights.description.calibration
+        calibration = self._weights.calibration
         segmenter = Segmenter(engine=self._engine, calibration=calibration, settings=SegmenterSettings(**settings))
         return segmenter.segment(segmenter.propose(rgb), build_vocabulary(queries, self._encoder, 0))
 

@@ -60,7 +60,7 @@ def expected(rig: DepthRig, states: Recorder, model_folder: Path) -> Segmentatio
     weights = load_weights(model_folder)
     segmenter = Segmenter(
         engine=create_engine(weights, "torch"),
-        calibration=weights.description.calibration,
+        calibration=weights.calibration,
         settings=SegmenterSettings(),
     )
     queries = [Query(query.text, background=query.background) for query in state.active]

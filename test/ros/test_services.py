@@ -46,7 +46,7 @@ class Library:
         queries += [LibraryQuery(phrase, background=True) for phrase in BACKGROUND if background]
         segmenter = Segmenter(
             engine=self._engine,
-            calibration=self._weights.description.calibration,
+            calibration=self._weights.calibration,
             settings=SegmenterSettings(**settings),
         )
         return segmenter.segment(segmenter.propose(rgb), build_vocabulary(queries, self.encoder, 0))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.runtime.engine import Engine
-from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import Letterbox
 from training.baselines.align import Align, interpolate_cells
 from training.evaluation.class_embeddings import SystemOfNames

@@ -83,7 +83,7 @@ def _on_proposals(options: SystemOptions, *, by_attention: bool = False) -> Load
     engine = create_engine(weights, options.backend, precision=options.precision, device=options.device)
     encoder = load_text_encoder(weights.description.text_encoder)
     temperature = float(weights.state["log_temperature"].exp()) if by_attention else None
-    system = OpenSegSystem(engine, encoder, weights.description.calibration, temperature)
+    system = OpenSegSystem(engine, encoder, weights.calibration, temperature)
     return LoadedSystem(system, weights.embedding_space, weights.sha256, engine.name)
 
 

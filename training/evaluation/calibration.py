@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from openseg_ros.runtime.weights import Calibration
+from openseg_ros.runtime.calibration import CalibrationNumbers
 
 PRIOR = 1e-6  # of the fitted weights, per answer: matters only where the answers leave a weight open
 
@@ -19,6 +19,7 @@ class Candidates:
 
     cosine: np.ndarray  # (R,) of region and phrase
     quality: np.ndarray  # (R,) mask quality of the region
+    cohort: np.ndarray  # (R,) how well common words describe the region
     right: np.ndarray  # (R,) bool: the phrase is true of the image and the region is the object
     asked: np.ndarray  # (R,) int, rising: number of the phrase
     present: np.ndarray  # (A,) bool: the phrase is true of the image
@@ -34,25 +35,25 @@ class Answers:
     present: np.ndarray  # (A,) bool
 
 
-def fit(candidates: Candidates) -> Calibration:
+def fit(candidates: Candidates) -> CalibrationNumbers:
     """The calibration whose best regions are right most often, and whose probabilities are true of the best regions.
 
-    All regions decide, by maximum likelihood, how cosine and mask quality weigh against each other: a part of an object
-    has nearly the cosine of the whole, but a vaguer mask. The best regions are a chosen few, though, so scale and bias
-    of that sum are then fitted once more on them alone.
+    All regions decide, by maximum likelihood, how cosine, mask quality and cohort score weigh against each other: a
+    part of an object has nearly the cosine of the whole, but a vaguer mask. The best regions are a chosen few, though,
+    so scale and bias of that sum are then fitted once more on them alone.
     """
-    columns = np.stack([candidates.cosine, candidates.quality], axis=1)
+    columns = np.stack([candidates.cosine, candidates.quality, candidates.cohort], axis=1)
     weights = _logistic(columns, candidates.right, expected=0.0)
-    score = columns @ weights[:2] + weights[2]
+    score = columns @ weights[:-1] + weights[-1]
     best = best_of_each(score, candidates.asked)
-    scale, bias = _logistic(score[best, None], candidates.right[best], expected=1.0)
-    fitted = scale * weights + [0, 0, bias]
-    return Calibration(*(round(float(value), 4) for value in fitted))
+    factor, offset = _logistic(score[best, None], candidates.right[best], expected=1.0)
+    scale, quality, cohort, bias = (round(float(value), 4) for value in factor * weights + [0, 0, 0, offset])
+    return CalibrationNumbers(scale=scale, quality=quality, cohort=cohort, bias=bias)
 
 
-def answers(candidates: Candidates, calibration: Calibration) -> Answers:
+def answers(candidates: Candidates, calibration: CalibrationNumbers) -> Answers:
     """What the calibrated system says to every phrase."""
-    probability = calibration.probability(candidates.cosine, candidates.quality)
+    probability = calibration.probability(candidates.cosine, candidates.quality, candidates.cohort)
     best = best_of_each(probability, candidates.asked)
     return Answers(probability[best], candidates.right[best], candidates.present[candidates.asked[best]])
 
@@ -72,7 +73,7 @@ def cross_fitted_answers(candidates: Candidates) -> Answers:
 
 def _take(candidates: Candidates, rows: np.ndarray) -> Candidates:
     """The regions `rows` (R,) bool; phrases keep their numbers."""
-    regions = {name: getattr(candidates, name)[rows] for name in ("cosine", "quality", "right", "asked")}
+    regions = {name: getattr(candidates, name)[rows] for name in ("cosine", "quality", "cohort", "right", "asked")}
     return replace(candidates, **regions)
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.runtime.engine import Engine
-from openseg_ros.runtime.weights import Calibration
 from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.segmenter.proposals import mask_quality, sigmoid
 from openseg_ros.text.text_encoder import TextEncoder
@@ -108,5 +108,6 @@ class RegionPrediction:
         cosine = self._encoder.encode(phrases) @ self._embeddings.T
         logits = self._letterbox.crop(self._mask_logits).reshape(len(self._mask_logits), -1)
         quality = mask_quality(sigmoid(logits), logits > 0)
-        found: np.ndarray = self.proposals[self._calibration.probability(cosine, quality).argmax(1)]
+        cohort = self._calibration.cohort_score(self._embeddings)
+        found: np.ndarray = self.proposals[self._calibration.probability(cosine, quality, cohort).argmax(1)]
         return found
