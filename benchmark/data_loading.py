@@ -1,6 +1,6 @@
 """How much of a training step is spent waiting for data: steps with the real loader against steps with one batch.
 
-python -m benchmark.data_loading --config training/configs/tabletop_1_masks.yaml --data DATA
+python -m benchmark.data_loading --config training/configs/tabletop_2_all.yaml --data DATA
 
 Both kinds of step run in turns, in one process, so that other work on the machine meets both. Limit: 5 % (issue 3).
 """

@@ -1,7 +1,7 @@
 """Train OpenSeg (paper eq. 5) or its baseline LSeg+ (paper 4.3).
 
 One process, on the GPU if there is one, else on the CPU:
-    python -m training.train --config training/configs/lite0_2_all.yaml --init WEIGHTS --data DATA --out OUT
+    python -m training.train --config training/configs/tabletop_2_all.yaml --init WEIGHTS --data DATA --out OUT
 
 8 GPUs of one machine; the two lines do the same:
     accelerate launch --multi_gpu --num_processes 8 -m training.train --config ... --data ... --out ...

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import openseg_ros.model
 from openseg_ros.configuration import to_mapping
+from openseg_ros.runtime.frames import frame_files
 from openseg_ros.runtime.weights import Weights
 
 ENTRIES = 8  # last used are kept; the shipped model takes 30 MB
@@ -46,7 +47,7 @@ def cache_folder() -> Path:
 
 
 def entry_key(weights: Weights, recipe: EngineRecipe) -> str:
-    """Hash of what decides a compiled network: tensors, configuration, the network's code, and `recipe`.
+    """Hash of what decides a compiled network and its report: tensors, configuration, frames, code, and `recipe`.
 
     Configuration and code stand for the graph, which only exporting it, for seconds, would tell.
     """
@@ -54,7 +55,7 @@ def entry_key(weights: Weights, recipe: EngineRecipe) -> str:
     parts.append(json.dumps(asdict(recipe), sort_keys=True))
     code = sorted(Path(openseg_ros.model.__path__[0]).glob("*.py"))
     digest = hashlib.sha256("\0".join(parts).encode())
-    for file in code:
+    for file in [*code, *frame_files(weights)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
 

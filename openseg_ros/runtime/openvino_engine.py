@@ -13,7 +13,7 @@ import numpy as np
 from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
 from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files, kept_files
-from openseg_ros.runtime.frames import Frames, drawn_frames
+from openseg_ros.runtime.frames import Frames, fixed_frames
 from openseg_ros.runtime.openvino_core import openvino_core
 from openseg_ros.runtime.parity import ParityError
 from openseg_ros.runtime.weights import Weights
@@ -100,7 +100,7 @@ def load_openvino(
             )
         CompilationReport.read(entry).require_parity()
         return OpenVinoEngine(core, weights, entry, precision, size)
-    frames = drawn_frames(size, weights.description.model.head_stride)
+    frames = fixed_frames(weights, size)
     try:
         with cached_files(key, _compiler(core, weights, recipe, size, frames, progress)) as folder:
             CompilationReport.read(folder).require_parity()
@@ -142,7 +142,7 @@ def compile_openvino(
     if precision == "int8" and calibration is None:
         raise EngineError("int8 needs recorded frames to calibrate: --frames FOLDER_OR_BAG")
     recipe, size = _recipe(core, weights, precision, input_size)
-    frames = drawn_frames(size, weights.description.model.head_stride)
+    frames = fixed_frames(weights, size)
     if recorded is not None:
         frames = frames + recorded
     make = _compiler(core, weights, recipe, size, frames, progress, calibration)

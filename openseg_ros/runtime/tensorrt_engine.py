@@ -17,7 +17,7 @@ import torch
 from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
 from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files
-from openseg_ros.runtime.frames import Frames, drawn_frames
+from openseg_ros.runtime.frames import Frames, fixed_frames
 from openseg_ros.runtime.network_export import export_network
 from openseg_ros.runtime.weights import Weights
 
@@ -76,7 +76,7 @@ def load_tensorrt(
         ParityError: the compiled network's answers are too far from the reference's.
     """
     gpu, recipe, size = _prepare(weights, precision, device, input_size)
-    frames = drawn_frames(size, weights.description.model.head_stride)
+    frames = fixed_frames(weights, size)
     try:
         with cached_files(
             entry_key(weights, recipe), _compiler(weights, recipe, gpu, size, frames, progress)
@@ -105,7 +105,7 @@ def compile_tensorrt(
         OSError: the result cannot be kept.
     """
     gpu, recipe, size = _prepare(weights, precision, device, input_size)
-    frames = drawn_frames(size, weights.description.model.head_stride)
+    frames = fixed_frames(weights, size)
     if recorded is not None:
         frames = frames + recorded
     entry = keep_files(entry_key(weights, recipe), _compiler(weights, recipe, gpu, size, frames, progress))
