@@ -67,10 +67,10 @@ class Pass:
     statuses: dict[int, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)  # s, publishing of the image to arrival of ~/regions
 
-    def ious(self) -> np.ndarray:
-        """IoU of target and truth for every answered frame."""
-        both = [(self.targets[stamp], self.truth[stamp]) for stamp in self.targets if stamp in self.truth]
-        return np.array([(a & b).sum() / max(1, (a | b).sum()) for a, b in both])
+    def ious(self) -> dict[int, float]:
+        """IoU of target and truth for every answered frame, by stamp."""
+        both = {stamp: (self.targets[stamp], self.truth[stamp]) for stamp in self.targets if stamp in self.truth}
+        return {stamp: float((a & b).sum() / max(1, (a | b).sum())) for stamp, (a, b) in both.items()}
 
 
 def main() -> int:
@@ -115,7 +115,7 @@ def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: Bag
     robot = rclpy.create_node("demo_robot")
     current = Pass()
     states: list[QueryState] = []
-    overlays: list[bytes] = []
+    overlays: dict[int, bytes] = {}  # JPEG by stamp
 
     def on_target(message: Image) -> None:
         current.targets[nanoseconds(message.header.stamp)] = decode_ids(message) > 0
@@ -127,7 +127,7 @@ def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: Bag
             current.latencies.append(time.monotonic() - current.sent[stamp])
 
     def on_overlay(message: CompressedImage) -> None:
-        overlays.append(bytes(message.data))
+        overlays[nanoseconds(message.header.stamp)] = bytes(message.data)
 
     robot.create_subscription(Image, "/openseg/target_mask", on_target, result_qos())
     robot.create_subscription(RegionArray, "/openseg/regions", on_regions, result_qos())
@@ -188,8 +188,10 @@ def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: Bag
         truth = read_truth(BAG)
         ask(SPOKEN)
         found = watch(f'"{SPOKEN}"', truth)
-        if overlays:
-            (OUTPUT / "overlay.jpg").write_bytes(overlays[len(overlays) // 2])
+        drawn = {stamp: iou for stamp, iou in found.ious().items() if stamp in overlays}
+        if drawn:  # one of middling quality
+            typical = sorted(drawn, key=lambda stamp: drawn[stamp])[len(drawn) // 2]
+            (OUTPUT / "overlay.jpg").write_bytes(overlays[typical])
         ask(ABSENT)
         absent = watch(f'"{ABSENT}"', truth)
     finally:
@@ -223,7 +225,7 @@ def segment_photo() -> dict[str, Any]:
 
 def report(found: Pass, absent: Pass, recorded: int, photo: dict[str, Any]) -> int:
     """Print the figures; 0 if both checks passed."""
-    ious = found.ious()
+    ious = np.array(list(found.ious().values()))
     good = float((ious >= GOOD_IOU).mean()) if len(ious) else 0.0
     not_found = float(np.mean([status == Status.NOT_FOUND for status in absent.statuses.values()]))
     latency = np.array(found.latencies + absent.latencies) * 1000

@@ -16,7 +16,7 @@ from openseg_ros.cli.main import app
 from openseg_ros.cli.recorded_frames import RecordingError, read_frames
 from openseg_ros.runtime import parity
 from openseg_ros.runtime.engine import create_engine
-from openseg_ros.runtime.frames import drawn_frames
+from openseg_ros.runtime.frames import DRAWN_FRAMES, FRAMES_FOLDER, drawn_frames, fixed_frames
 from openseg_ros.runtime.weights import Weights
 
 BAG = Path(__file__).resolve().parent.parent / "demo" / "table_bag"
@@ -47,6 +47,27 @@ def test_report_and_kept_engine(weights: Weights, tmp_path: Path, monkeypatch: p
     made = (folder / "model.xml").stat().st_mtime_ns
     assert create_engine(weights, "openvino", precision="fp32", input_size=(64, 96)).input_size == (64, 96)
     assert (folder / "model.xml").stat().st_mtime_ns == made, "the node takes what was compiled"
+
+
+def test_engines_are_compared_on_the_model_s_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENSEG_CACHE", str(tmp_path / "cache"))
+    own = random_weights(tmp_path / "small")
+    arguments = (own.folder, "--backend", "openvino", "--precision", "fp32", "--json")
+    without = json.loads(openseg(*arguments).stdout)
+    assert without["frames"] == DRAWN_FRAMES
+    pictures = own.folder / FRAMES_FOLDER
+    pictures.mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((50, 100, 3), 80 * number, np.uint8)).save(pictures / f"{number}.jpg")
+    frames = fixed_frames(own, (96, 128))
+    assert frames.images.shape == (3, 96, 128, 3)
+    assert frames.images[:, 0, 0, 0].tolist() == pytest.approx([0, 80, 160], abs=2)
+    assert frames.valid[:, -1].max(1).tolist() == [1, 1, 0] and (frames.images[2, -1] == 128).all()
+    compared = json.loads(openseg(*arguments).stdout)
+    assert compared["frames"] == 3 and compared["engine"] != without["engine"]
+    (pictures / "1.jpg").write_bytes(b"no picture")
+    result = openseg(*arguments)
+    assert result.exit_code == 1 and "1.jpg is damaged or no picture" in result.stderr
 
 
 def test_int8_is_calibrated_on_a_bag_and_then_loaded_by_the_node(
