@@ -57,12 +57,14 @@ def fixed_frames(weights: Weights, input_size: tuple[int, int]) -> Frames:
     files = frame_files(weights)
     if not files:
         return drawn_frames(input_size, stride)
-    size = input_size[1], input_size[0]
-    pictures = [cv2.imread(str(file), cv2.IMREAD_COLOR_RGB) for file in files]
-    for file, picture in zip(files, pictures, strict=True):
-        if picture is None:
-            raise WeightsError(f"{file} is damaged or no picture")
-    return _with_padding(np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pictures]), stride)
+    return _with_padding(np.stack([_picture(file, input_size) for file in files]), stride)
+
+
+def _picture(file: Path, input_size: tuple[int, int]) -> np.ndarray:
+    picture = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise WeightsError(f"{file} is damaged or no picture")
+    return cv2.resize(picture, (input_size[1], input_size[0]), interpolation=cv2.INTER_AREA)
 
 
 def drawn_frames(input_size: tuple[int, int], stride: int) -> Frames:
