@@ -51,7 +51,7 @@ from training.evaluation.proposal_recall import mask_iou
 from training.evaluation.reliability_plot import reliability_plot
 
 PLOT_FILE = "reliability.png"
-COHORT_WORDS = 200  # of every data set; with 2,700 instead of 300 probabilities got no better (training/EXPERIMENTS.md)
+COHORT_WORDS = 200  # of every data set; nine times as many are hardly better (training/EXPERIMENTS.md)
 PRESENT_RECALL = 0.8  # share of the phrases that are there that a robot should at least get an answer to
 
 

@@ -43,8 +43,8 @@ def frame_files(weights: Weights) -> list[Path]:
 def fixed_frames(weights: Weights, input_size: tuple[int, int]) -> Frames:
     """The frames of every comparison: the model's own pictures, else `drawn_frames`.
 
-    In drawn shapes a trained network is unsure of everything, and rounding moves what is unsure: an engine in bf16 that
-    keeps 98 % of the masks in pictures of tables keeps 93 % there.
+    Drawn shapes are not what a trained network knows, and rounding moves what it is unsure of: in bf16 the masks of one
+    model have an IoU of 0.98 with the exact ones in pictures of tables, and of 0.93 in drawn shapes.
 
     Args:
         weights: the model.

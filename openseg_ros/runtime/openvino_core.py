@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 
-@cache
 def openvino_core() -> Any:
     """The core that the engine and the text encoder share, kept for the life of the process.
 
@@ -17,6 +16,11 @@ def openvino_core() -> Any:
     Raises:
         ImportError: openvino is not installed.
     """
-    import openvino
+    import openvino  # in every call: what is no longer there must not be found
 
+    return _core(openvino)
+
+
+@cache
+def _core(openvino: Any) -> Any:
     return openvino.Core()

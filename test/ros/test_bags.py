@@ -150,6 +150,8 @@ def test_chosen_topics_in_every_format(
     other = peer.node.create_publisher(String, "/other", RELIABLE)
     recording = openseg("record", bag, "kept", "--storage", storage, "--compression", compression)
     until_said(recording, "recording /kept (std_msgs/msg/String)")
+    wait_until(lambda: kept.get_subscription_count() > 0, "the recorder")
+    time.sleep(0.5)  # the recorder may know the publisher later than the publisher knows it
     for number in range(20):
         kept.publish(String(data=f"message {number}"))
         other.publish(String(data="not this"))
