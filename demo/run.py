@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ import cv2
 import numpy as np
 import rclpy
 import skimage.data
-from rclpy.executors import ExternalShutdownException
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -38,6 +36,7 @@ from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, named_topics
+from openseg_ros.nodes.interrupt import until_shutdown
 from openseg_ros.nodes.qos import overlay_qos, result_qos, state_qos
 from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.segmenter.scoring import Status
@@ -137,7 +136,7 @@ def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: Bag
     speaker = robot.create_publisher(String, "/openseg/query", 5)
 
     def spin() -> None:
-        with suppress(ExternalShutdownException):
+        with until_shutdown():
             rclpy.spin(robot)
 
     spinner = threading.Thread(target=spin, daemon=True)

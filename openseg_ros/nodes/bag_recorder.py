@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosbags.interfaces import Connection
 
@@ -21,7 +21,7 @@ from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.bag_format import Compression, Storage
 from openseg_ros.bags.writing import BagWriter
 from openseg_ros.nodes.bag_topics import listening_qos, message_class, recorded_qos
-from openseg_ros.nodes.interrupt import let_rclpy_end
+from openseg_ros.nodes.interrupt import let_rclpy_end, until_shutdown
 
 LOOK_EVERY_S = 0.2  # for topics that appear
 # What the search and the evaluation read. The other outputs are large, and computed only while somebody listens.
@@ -133,10 +133,9 @@ def record(
         executor.add_node(node)
         recorder = BagRecorder(node, bag, choose, lambda text: print(text, file=sys.stderr, flush=True))
         try:
-            while rclpy.ok() and (end is None or time.monotonic() < end):
-                executor.spin_once(timeout_sec=LOOK_EVERY_S)
-        except ExternalShutdownException:
-            pass
+            with until_shutdown():
+                while rclpy.ok() and (end is None or time.monotonic() < end):
+                    executor.spin_once(timeout_sec=LOOK_EVERY_S)
         finally:
             node.destroy_node()
             rclpy.try_shutdown()

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 
 
 def let_rclpy_end(number: int, frame: FrameType | None) -> None:
@@ -13,3 +19,18 @@ def let_rclpy_end(number: int, frame: FrameType | None) -> None:
     does nothing the first time; a second Ctrl-C ends the process at once, should something hang.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def until_shutdown() -> Iterator[None]:
+    """For spinning in the default context: its end ends the block, and is no error.
+
+    rclpy 7.1 looks at the context and then makes a wait set of it. A signal between the two is an RCLError.
+    """
+    try:
+        yield
+    except ExternalShutdownException:
+        pass
+    except rclpy_implementation.RCLError:
+        if rclpy.ok():
+            raise

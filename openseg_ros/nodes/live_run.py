@@ -9,12 +9,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from openseg_ros.bags.bag_format import Compression, Storage
@@ -24,7 +24,7 @@ from openseg_ros.bags.recorded_images import camera_topics, decode_picture
 from openseg_ros.bags.writing import BagWriter
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, inputs_of_node, topics_of_node
-from openseg_ros.nodes.interrupt import let_rclpy_end
+from openseg_ros.nodes.interrupt import let_rclpy_end, until_shutdown
 
 START_TIMEOUT_S = 900.0  # the first start may compile an engine
 CONNECT_TIMEOUT_S = 20.0
@@ -152,7 +152,7 @@ def _spinning(node: Node) -> Iterator[None]:
     executor.add_node(node)
 
     def spin() -> None:
-        with suppress(ExternalShutdownException):
+        with until_shutdown():
             executor.spin()
 
     thread = threading.Thread(target=spin, daemon=True)

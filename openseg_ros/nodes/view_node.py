@@ -7,14 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -24,6 +24,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
 
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
+from openseg_ros.nodes.interrupt import until_shutdown
 from openseg_ros.nodes.qos import overlay_qos, query_qos, result_qos, state_qos
 from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.segmenter.phrase_colours import phrase_colours
@@ -288,5 +289,5 @@ def _web_colours(phrases: Sequence[str]) -> dict[str, str]:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    with suppress(ExternalShutdownException):  # view_node has ended the context
+    with until_shutdown():  # view_node ends the context
         executor.spin()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -49,3 +51,21 @@ def test_interrupt_while_configuring(start_node: NodeStarter, options: list[str]
     assert node.interrupt() == 0, node.output()
     assert "Traceback" not in node.output(), node.output()
     peer.node.destroy_client(client)
+
+
+def test_a_signal_between_look_and_wait_ends_spinning_quietly() -> None:
+    """rclpy looks at its context, then makes a wait set of it; here the context ends in between."""
+    script = """
+import rclpy, rclpy.executors
+from openseg_ros.nodes.interrupt import until_shutdown
+rclpy.init()
+executor = rclpy.executors.SingleThreadedExecutor()
+executor.add_node(rclpy.create_node("waiting"))
+real = rclpy.executors._rclpy.WaitSet
+rclpy.executors._rclpy.WaitSet = lambda *sizes: (rclpy.shutdown(), real(*sizes))
+with until_shutdown():
+    executor.spin_once(timeout_sec=1)
+print("ended")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
