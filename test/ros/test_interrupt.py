@@ -54,7 +54,7 @@ def test_interrupt_while_configuring(start_node: NodeStarter, options: list[str]
 
 
 def test_a_signal_between_look_and_wait_ends_spinning_quietly() -> None:
-    """rclpy looks at its context, then makes a wait set of it; here the context ends in between."""
+    """A context that ends after rclpy looked at it and before rclpy makes a wait set of it."""
     script = """
 import rclpy, rclpy.executors
 from openseg_ros.nodes.interrupt import until_shutdown

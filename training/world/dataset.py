@@ -99,7 +99,10 @@ def render_dataset(settings: RenderSettings, out: Path, scenes: int, workers: in
                     for done in pool.map(work, range(scenes), chunksize=4):
                         records += done
                         progress.advance(task)
-                except BrokenProcessPool as error:
+                except (BrokenProcessPool, OSError) as error:
+                    # A pool that breaks while work is submitted says "handle is closed", without a number (3.11).
+                    if isinstance(error, OSError) and error.errno is not None:
+                        raise  # a full disk, for example
                     raise WorldError(
                         f"one of {workers} rendering processes was killed from outside, perhaps for its memory; "
                         "start again, with fewer --workers if it happens again"
