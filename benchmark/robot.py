@@ -7,19 +7,19 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import psutil
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
+from openseg_ros.nodes.interrupt import until_shutdown
 from openseg_ros.nodes.qos import camera_qos, query_qos, result_qos, state_qos
 from openseg_ros.nodes.stamp import nanoseconds
 
@@ -171,7 +171,7 @@ class Robot:
             self._change.notify_all()
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
+        with until_shutdown(self._context):
             self._executor.spin()
 
 

@@ -22,8 +22,8 @@ def let_rclpy_end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def until_shutdown() -> Iterator[None]:
-    """For spinning in the default context: its end ends the block, and is no error.
+def until_shutdown(context: rclpy.Context | None = None) -> Iterator[None]:
+    """For spinning in `context` (None: the default one): its end ends the block, and is no error.
 
     rclpy 7.1 looks at the context and then makes a wait set of it. A signal between the two is an RCLError.
     """
@@ -32,5 +32,5 @@ def until_shutdown() -> Iterator[None]:
     except ExternalShutdownException:
         pass
     except rclpy_implementation.RCLError:
-        if rclpy.ok():
+        if rclpy.ok(context=context):
             raise

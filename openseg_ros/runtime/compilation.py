@@ -12,7 +12,7 @@ import numpy as np
 
 from openseg_ros.runtime.engine import Engine
 from openseg_ros.runtime.engine_cache import EngineRecipe
-from openseg_ros.runtime.frames import Frames
+from openseg_ros.runtime.frames import Frames, fixed_frames
 from openseg_ros.runtime.parity import Parity, compare_engines, require_parity
 from openseg_ros.runtime.weights import Weights
 
@@ -62,16 +62,20 @@ class CompilationReport:
 
 
 def compare_with_reference(
-    weights: Weights, candidate: Engine, recipe: EngineRecipe, frames: Frames, progress: Progress
+    weights: Weights, candidate: Engine, recipe: EngineRecipe, recorded: Frames | None, progress: Progress
 ) -> CompilationReport:
-    """Run `candidate` and torch in float32 on `frames`.
+    """Run `candidate` and torch in float32 on the fixed frames and, if there are any, on `recorded` ones.
 
     Raises:
+        WeightsError: a picture of the model cannot be read.
         EngineError: a run failed.
     """
     from openseg_ros.runtime.torch_engine import TorchEngine
 
     progress("comparing with the reference")
+    frames = fixed_frames(weights, candidate.input_size)
+    if recorded is not None:
+        frames = frames + recorded
     reference = TorchEngine(weights, "fp32", "cpu", candidate.input_size)
     return CompilationReport(
         recipe, compare_engines(reference, candidate, frames, _words(weights.description.text_encoder)), len(frames)

@@ -13,7 +13,7 @@ import numpy as np
 from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
 from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files, kept_files
-from openseg_ros.runtime.frames import Frames, fixed_frames
+from openseg_ros.runtime.frames import Frames
 from openseg_ros.runtime.openvino_core import openvino_core
 from openseg_ros.runtime.parity import ParityError
 from openseg_ros.runtime.weights import Weights
@@ -100,9 +100,8 @@ def load_openvino(
             )
         CompilationReport.read(entry).require_parity()
         return OpenVinoEngine(core, weights, entry, precision, size)
-    frames = fixed_frames(weights, size)
     try:
-        with cached_files(key, _compiler(core, weights, recipe, size, frames, progress)) as folder:
+        with cached_files(key, _compiler(core, weights, recipe, size, progress)) as folder:
             CompilationReport.read(folder).require_parity()
             return OpenVinoEngine(core, weights, folder, precision, size)
     except OSError as error:
@@ -124,7 +123,7 @@ def compile_openvino(
         precision: "auto", "fp32", "bf16" or "int8".
         input_size: (H, W) of the network's input; None takes the one of the training.
         calibration: what int8 takes the ranges of its numbers from; needed for int8.
-        recorded: compared beside the drawn frames.
+        recorded: compared beside the fixed frames.
         progress: told what begins.
 
     Returns:
@@ -142,10 +141,7 @@ def compile_openvino(
     if precision == "int8" and calibration is None:
         raise EngineError("int8 needs recorded frames to calibrate: --frames FOLDER_OR_BAG")
     recipe, size = _recipe(core, weights, precision, input_size)
-    frames = fixed_frames(weights, size)
-    if recorded is not None:
-        frames = frames + recorded
-    make = _compiler(core, weights, recipe, size, frames, progress, calibration)
+    make = _compiler(core, weights, recipe, size, progress, recorded, calibration)
     entry = keep_files(entry_key(weights, recipe), make)
     report = CompilationReport.read(entry)
     report.require_parity()
@@ -203,11 +199,11 @@ def _compiler(
     weights: Weights,
     recipe: EngineRecipe,
     size: tuple[int, int],
-    frames: Frames,
     progress: Progress,
+    recorded: Frames | None = None,
     calibration: Frames | None = None,
 ) -> Callable[[Path], None]:
-    """What fills an entry: the network, and the report of how close it comes on `frames`."""
+    """What fills an entry: the network, and the report of how close it comes to torch."""
 
     def compile_into(folder: Path) -> None:
         # Imported here: with a kept network, the model's code and what it imports are not needed (seconds of a start).
@@ -232,6 +228,6 @@ def _compiler(
         except RuntimeError as error:  # OpenVINO's way to say that the disk is full
             raise OSError(str(error)) from error
         engine = OpenVinoEngine(core, weights, folder, recipe.precision, size)
-        compare_with_reference(weights, engine, recipe, frames, progress).write(folder)
+        compare_with_reference(weights, engine, recipe, recorded, progress).write(folder)
 
     return compile_into

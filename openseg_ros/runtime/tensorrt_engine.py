@@ -17,7 +17,7 @@ import torch
 from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
 from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files
-from openseg_ros.runtime.frames import Frames, fixed_frames
+from openseg_ros.runtime.frames import Frames
 from openseg_ros.runtime.network_export import export_network
 from openseg_ros.runtime.weights import Weights
 
@@ -76,11 +76,8 @@ def load_tensorrt(
         ParityError: the compiled network's answers are too far from the reference's.
     """
     gpu, recipe, size = _prepare(weights, precision, device, input_size)
-    frames = fixed_frames(weights, size)
     try:
-        with cached_files(
-            entry_key(weights, recipe), _compiler(weights, recipe, gpu, size, frames, progress)
-        ) as folder:
+        with cached_files(entry_key(weights, recipe), _compiler(weights, recipe, gpu, size, progress)) as folder:
             CompilationReport.read(folder).require_parity()
             return TensorRtEngine(weights, folder, recipe.precision, gpu, size)
     except OSError as error:
@@ -105,10 +102,7 @@ def compile_tensorrt(
         OSError: the result cannot be kept.
     """
     gpu, recipe, size = _prepare(weights, precision, device, input_size)
-    frames = fixed_frames(weights, size)
-    if recorded is not None:
-        frames = frames + recorded
-    entry = keep_files(entry_key(weights, recipe), _compiler(weights, recipe, gpu, size, frames, progress))
+    entry = keep_files(entry_key(weights, recipe), _compiler(weights, recipe, gpu, size, progress, recorded))
     report = CompilationReport.read(entry)
     report.require_parity()
     return entry, report
@@ -149,10 +143,10 @@ def _compiler(
     recipe: EngineRecipe,
     device: torch.device,
     size: tuple[int, int],
-    frames: Frames,
     progress: Progress,
+    recorded: Frames | None = None,
 ) -> Callable[[Path], None]:
-    """What fills an entry: the network, and the report of how close it comes on `frames`."""
+    """What fills an entry: the network, and the report of how close it comes to torch."""
 
     def compile_into(folder: Path) -> None:
         import torch_tensorrt
@@ -179,6 +173,6 @@ def _compiler(
         except RuntimeError as error:
             raise EngineError(f"TensorRT cannot compile the network: {str(error).splitlines()[0]}") from error
         engine = TensorRtEngine(weights, folder, recipe.precision, device, size)
-        compare_with_reference(weights, engine, recipe, frames, progress).write(folder)
+        compare_with_reference(weights, engine, recipe, recorded, progress).write(folder)
 
     return compile_into

@@ -45,7 +45,8 @@ def score_regions(
     proposals: Proposals, vocabulary: Vocabulary, calibration: Calibration, settings: SegmenterSettings
 ) -> Scores:
     """Score proposals against a vocabulary and choose those to report."""
-    probability = _probabilities(proposals, vocabulary, calibration)
+    cohort = calibration.cohort_score(proposals.embeddings)[:, None]
+    probability = _probabilities(proposals, vocabulary, calibration, cohort)
     wanted, background = vocabulary.thresholds, vocabulary.background
     thresholds = np.where(wanted < 0, np.float32(settings.score_threshold), wanted)
 
@@ -79,7 +80,7 @@ def score_regions(
         reference_probability=(
             np.zeros((len(proposals), 0), np.float32)
             if vocabulary.references is None
-            else _probabilities(proposals, vocabulary.references, calibration)
+            else _probabilities(proposals, vocabulary.references, calibration, cohort)
         ),
     )
 
@@ -138,7 +139,9 @@ def _camera_mask(letterbox: Letterbox, logits: np.ndarray) -> tuple[tuple[int, i
     return (x + left, y + top, width, height), mask[top : top + height, left : left + width]
 
 
-def _probabilities(proposals: Proposals, vocabulary: Vocabulary, calibration: Calibration) -> np.ndarray:
+def _probabilities(
+    proposals: Proposals, vocabulary: Vocabulary, calibration: Calibration, cohort: np.ndarray
+) -> np.ndarray:
     """(M, Q) float32: the best name's cosine per query (paper 4.3), calibrated."""
     embeddings = proposals.embeddings
     if not vocabulary.queries:
@@ -152,6 +155,5 @@ def _probabilities(proposals: Proposals, vocabulary: Vocabulary, calibration: Ca
     best_name = np.maximum.reduceat(
         cosine, np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries))), axis=1
     )
-    cohort = calibration.cohort_score(embeddings)[:, None]
     probability = calibration.probability(best_name, proposals.mask_quality[:, None], cohort)
     return probability.astype(np.float32, copy=False)
