@@ -21,6 +21,8 @@ class Proposals:
     letterbox: Letterbox
     mask_logits: np.ndarray  # (M, h, w) float32, the cells that show the image
     soft_masks: np.ndarray  # (M, h, w) float32, sigmoid of the logits
+    masks: np.ndarray  # (M, h, w) bool: the logit is positive
+    area: np.ndarray  # (M,) float32 cells of each mask
     embeddings: np.ndarray  # (M, D) float32, unit length
     mask_quality: np.ndarray  # (M,) float32 in (0.5, 1]
     overlap: np.ndarray  # (M, M) float32: intersection over the smaller mask
@@ -43,29 +45,33 @@ def select_proposals(output: EngineOutput, letterbox: Letterbox, settings: Segme
     embeddings = output.embeddings[0]
     # A sum is finite only if every term is (or +inf met -inf, which gives nan): cheaper than looking at every cell.
     finite = np.isfinite(logits.sum((1, 2))) & np.isfinite(embeddings.sum(1))
-    area = np.count_nonzero(logits > 0, axis=(1, 2)) / (logits.shape[1] * logits.shape[2])
-    usable = finite & (area > 0) & (area >= settings.min_relative_area) & (area <= settings.max_relative_area)
+    masks = logits > 0
+    area = np.count_nonzero(masks, axis=(1, 2))
+    share = area / (masks.shape[1] * masks.shape[2])
+    usable = finite & (area > 0) & (share >= settings.min_relative_area) & (share <= settings.max_relative_area)
 
     logits, embeddings = np.ascontiguousarray(logits[usable], np.float32), embeddings[usable]
+    masks, area = masks[usable], area[usable].astype(np.float32)
     soft_masks = sigmoid(logits)
-    masks = logits.reshape(len(logits), logits.shape[1] * logits.shape[2]) > 0
-    cells = np.count_nonzero(masks, axis=1)
-    quality = mask_quality(soft_masks.reshape(masks.shape), masks)
+    as_float = masks.reshape(len(masks), logits.shape[1] * logits.shape[2]).astype(np.float32)
+    quality = _quality(soft_masks.reshape(as_float.shape), as_float, area)
     order = np.argsort(-quality, kind="stable")
     order = order[quality[order] >= settings.min_mask_quality]
 
-    intersection = _intersections(masks[order])
-    cells = cells[order].astype(np.float32)
-    union = cells[:, None] + cells[None] - intersection
-    kept = suppress_duplicates(intersection / np.maximum(union, 1), settings.nms_iou)
-    order, cells, intersection = order[kept], cells[kept], intersection[np.ix_(kept, kept)]
+    common = as_float[order]
+    intersection = common @ common.T  # common cells, exact below 2^24 of them
+    area = area[order]
+    kept = suppress_duplicates(intersection / (area[:, None] + area - intersection), settings.nms_iou)
+    order, area, intersection = order[kept], area[kept], intersection[np.ix_(kept, kept)]
     return Proposals(
         letterbox=letterbox,
         mask_logits=logits[order],
         soft_masks=soft_masks[order],
+        masks=masks[order],
+        area=area,
         embeddings=embeddings[order],
         mask_quality=quality[order],
-        overlap=intersection / np.minimum(cells[:, None], cells[None]),
+        overlap=intersection / np.minimum(area[:, None], area),
         degraded=not bool(finite.all()),
     )
 
@@ -87,9 +93,13 @@ def mask_quality(soft_masks: np.ndarray, masks: np.ndarray) -> np.ndarray:
         soft_masks: (N, cells) float32 in [0, 1].
         masks: (N, cells) bool; the quality of an empty one is 0.
     """
-    total = np.einsum("nc,nc->n", soft_masks, masks, dtype=np.float32)
-    quality: np.ndarray = total / np.maximum(np.count_nonzero(masks, axis=1), 1)
-    return quality
+    return _quality(soft_masks, masks.astype(np.float32), np.count_nonzero(masks, axis=1))
+
+
+def _quality(soft_masks: np.ndarray, masks: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """`mask_quality` of (N, cells) float32 0 or 1 with their (N,) areas: what has the same type goes fast."""
+    quality: np.ndarray = np.einsum("nc,nc->n", soft_masks, masks) / np.maximum(area, 1)
+    return quality.astype(np.float32, copy=False)
 
 
 def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:
@@ -114,10 +124,3 @@ def suppress_duplicates(iou: np.ndarray, limit: float) -> np.ndarray:
         if np.array_equal(settled, kept):
             return kept
         kept = settled
-
-
-def _intersections(masks: np.ndarray) -> np.ndarray:
-    """(M, cells) bool -> (M, M) float32 number of common cells; exact below 2^24 cells."""
-    as_float = masks.astype(np.float32)
-    common: np.ndarray = as_float @ as_float.T
-    return common

@@ -70,8 +70,8 @@ class Relations:
             points: (H, W, 3) metres, NaN where nothing was measured; None without depth.
         """
         self._proposals = proposals
-        self._masks = proposals.mask_logits > 0
-        self._area = np.count_nonzero(self._masks, (1, 2)).astype(np.float64)
+        self._masks = proposals.masks
+        self._area = proposals.area.astype(np.float64)
         names = references.queries if references is not None else ()
         self._column = {query.text.casefold(): column for column, query in enumerate(names)}
         self._probability = probability

@@ -314,23 +314,25 @@ class Segmentation:
         regions = np.flatnonzero(strength >= floor)
         if not regions.size:
             return winner, best
-        covered = (proposals.mask_logits.max(0) > 0).astype(np.uint8)
+        covered = np.any(proposals.masks, axis=0).astype(np.uint8)
         # A covered pixel lies between cells of which one is covered, so no other cells but these and their neighbours
         # matter; far from every mask the shares are ratios of tiny numbers.
         near = cv2.dilate(covered, np.ones((3, 3), np.uint8)) > 0
         soft = proposals.soft_masks.reshape(len(proposals), -1)
         highest = np.maximum(soft.max(0), EPSILON)
         strengths = strength[regions, None] * soft[regions]
-        painted_cells = near.ravel() & (strengths.max(0) / highest >= floor)
-        for query in np.unique(named[regions[strengths.argmax(0)[painted_cells]]]):
+        strongest = strengths.max(0)
+        painted = near.ravel() & (strongest / highest >= floor)
+        wins = ((strengths == strongest) & painted).any(1)  # in some cell; argmax along this axis would be slow
+        for query in np.unique(named[regions[wins]]):
             grid = (self._strongest(int(query), soft, floor) / highest).reshape(near.shape)
             x, y, width, height = proposals.letterbox.box_of(near & (grid >= floor))
             here = np.s_[y : y + height, x : x + width]
             value = proposals.letterbox.upsample(grid, (x, y, width, height))
-            better = value > best[here]
-            np.maximum(value, best[here], out=best[here])
             label = (value >= scores.thresholds[query]) * np.uint16(query + 1)
-            cv2.copyTo(label, better.view(np.uint8), winner[here])  # numpy's assignment by mask takes ten times longer
+            better = cv2.compare(value, best[here], cv2.CMP_GT)
+            cv2.copyTo(value, better, best[here])  # numpy's assignment by mask takes ten times longer
+            cv2.copyTo(label, better, winner[here])
         return winner, best
 
     def _strongest(self, query: int, soft: np.ndarray, floor: float) -> np.ndarray:

@@ -46,6 +46,7 @@ class _Tracks:
 
     ids: np.ndarray  # (T,) object: str
     masks: np.ndarray  # (T, h, w) bool, when last seen; of a half hidden thing the whole of it
+    areas: np.ndarray  # (T,) float32 cells
     middles: np.ndarray  # (T, 2) float32 y x, when last seen
     velocities: np.ndarray  # (T, 2) float32 cells per second
     embeddings: np.ndarray  # (T, D) float32, unit length
@@ -112,9 +113,9 @@ class Tracker:
 
 def _objects(proposals: Proposals) -> tuple[np.ndarray, np.ndarray]:
     """(K,) the proposals that stand for the K objects, best mask first; (M,) each proposal's object, 0..K-1."""
-    area = np.count_nonzero(proposals.mask_logits > 0, axis=(1, 2))
+    area = proposals.area
     common = proposals.overlap * np.minimum(area[:, None], area)
-    iou = common / np.maximum(area[:, None] + area - common, 1)
+    iou = common / (area[:, None] + area - common)
     objects = np.flatnonzero(suppress_duplicates(iou, ONE_OBJECT_IOU))
     member_of = iou[:, objects].argmax(1) if objects.size else np.zeros(0, np.intp)
     return objects, member_of
@@ -122,11 +123,12 @@ def _objects(proposals: Proposals) -> tuple[np.ndarray, np.ndarray]:
 
 def _new_tracks(proposals: Proposals, chosen: np.ndarray, stamp_ns: int) -> _Tracks:
     """Tracks without an identity that begin with the `chosen` proposals."""
-    masks = proposals.mask_logits[chosen] > 0
+    masks, areas = proposals.masks[chosen], proposals.area[chosen]
     return _Tracks(
         ids=np.full(len(chosen), "", object),
         masks=masks,
-        middles=_middles(masks),
+        areas=areas,
+        middles=_middles(masks, areas),
         velocities=np.zeros((len(chosen), 2), np.float32),
         embeddings=proposals.embeddings[chosen],
         seen=np.full(len(chosen), stamp_ns, np.int64),
@@ -136,7 +138,12 @@ def _new_tracks(proposals: Proposals, chosen: np.ndarray, stamp_ns: int) -> _Tra
 def _moved_on(known: _Tracks, elapsed: np.ndarray) -> _Tracks:
     """Where the tracks should be now, (T,) seconds after they were seen; the masks by whole cells."""
     shift = known.velocities * elapsed[:, None]
-    return replace(known, masks=_moved(known.masks, np.rint(shift).astype(np.intp)), middles=known.middles + shift)
+    cells = np.rint(shift).astype(np.intp)
+    moving = np.flatnonzero(cells.any(1))
+    masks, areas = known.masks.copy(), known.areas.copy()
+    masks[moving] = _moved(known.masks[moving], cells[moving])
+    areas[moving] = np.count_nonzero(masks[moving], axis=(1, 2))
+    return replace(known, masks=masks, areas=areas, middles=known.middles + shift)
 
 
 def _continued(
@@ -155,7 +162,7 @@ def _continued(
         elapsed: (P,) seconds since they were seen.
         common: (P,) cells that the expected and the new mask share.
     """
-    old_area, new_area = _areas(known.masks), _areas(new.masks[rows])
+    old_area, new_area = known.areas, new.areas[rows]
     smaller, larger = np.minimum(old_area, new_area), np.maximum(old_area, new_area)
     steady = np.clip((smaller / np.maximum(larger, 1) - STEADY_AREA) / (1 - STEADY_AREA), 0, 1)
     is_timed = elapsed > 0  # the same stamp twice says nothing about motion
@@ -169,6 +176,7 @@ def _continued(
     merged.velocities[rows] = known.velocities + gain * (measured - known.velocities)
     merged.embeddings[rows] = smooth / np.maximum(np.linalg.norm(smooth, axis=1, keepdims=True), 1e-6)
     merged.masks[rows[hidden]] = expected.masks[hidden]
+    merged.areas[rows[hidden]] = expected.areas[hidden]
     merged.middles[rows[hidden]] = expected.middles[hidden]
     return merged
 
@@ -182,7 +190,7 @@ def _affinity(known: _Tracks, expected: _Tracks, new: _Tracks, common: np.ndarra
         new: M regions of this image.
         common: (T, M) cells that their masks share.
     """
-    old_area, new_area = _areas(expected.masks)[:, None], _areas(new.masks)
+    old_area, new_area = expected.areas[:, None], new.areas
     iou = common / np.maximum(old_area + new_area - common, 1)
     smaller, larger = np.minimum(old_area, new_area), np.maximum(old_area, new_area)
     distance = np.linalg.norm(expected.middles[:, None] - new.middles, axis=2)
@@ -214,32 +222,22 @@ def _assign(affinity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(rows), np.concatenate(columns)
 
 
-def _middles(masks: np.ndarray) -> np.ndarray:
-    """(N, h, w) bool -> (N, 2) float32 mean y and x of the cells."""
-    per_row, per_column = masks.sum(2, dtype=np.float32), masks.sum(1, dtype=np.float32)
-    area = np.maximum(per_row.sum(1), 1)
-    height, width = masks.shape[1:]
-    middle: np.ndarray = np.stack([per_row @ np.arange(height), per_column @ np.arange(width)], 1) / area[:, None]
-    return middle.astype(np.float32)
+def _middles(masks: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """(N, h, w) bool with (N,) areas -> (N, 2) float32 mean y and x of the cells."""
+    places = np.indices(masks.shape[1:], np.float32).reshape(2, -1)
+    middle: np.ndarray = _cells(masks) @ places.T / np.maximum(areas, 1)[:, None]
+    return middle
 
 
 def _moved(masks: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Each of (T, h, w) masks moved by its own whole (T, 2) y and x; what leaves the view is gone."""
-    moving = np.flatnonzero(shift.any(1))
-    rows = np.arange(masks.shape[1]) - shift[moving, :1]
-    columns = np.arange(masks.shape[2]) - shift[moving, 1:]
-    in_view = ((rows >= 0) & (rows < masks.shape[1]))[:, :, None] & ((columns >= 0) & (columns < masks.shape[2]))[
-        :, None
-    ]
-    rows, columns = rows.clip(0, masks.shape[1] - 1), columns.clip(0, masks.shape[2] - 1)
-    moved = masks.copy()
-    moved[moving] = masks[moving[:, None, None], rows[:, :, None], columns[:, None]] & in_view
+    size = np.array(masks.shape[1:])
+    shift = np.clip(shift, -size, size)
+    (top, left), (bottom, right) = shift.max(0, initial=0), -shift.min(0, initial=0)
+    padded = np.pad(masks, ((0, 0), (top, bottom), (left, right)))
+    views = np.lib.stride_tricks.sliding_window_view(padded, tuple(size), axis=(1, 2))
+    moved: np.ndarray = views[np.arange(len(masks)), top - shift[:, 0], left - shift[:, 1]]
     return moved
-
-
-def _areas(masks: np.ndarray) -> np.ndarray:
-    """(N, h, w) bool -> (N,) float32 cells."""
-    return np.count_nonzero(masks, axis=(1, 2)).astype(np.float32)
 
 
 def _cells(masks: np.ndarray) -> np.ndarray:
