@@ -19,7 +19,7 @@ from std_msgs.msg import Header
 
 from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
 from openseg_ros.nodes.image_codec import encode_image
-from openseg_ros.nodes.interrupt import until_shutdown
+from openseg_ros.nodes.interrupt import spin
 from openseg_ros.nodes.qos import camera_qos, query_qos, result_qos, state_qos
 from openseg_ros.nodes.stamp import nanoseconds
 
@@ -52,7 +52,7 @@ class Robot:
         self._node.create_subscription(QueryState, f"/{name}/query_state", self._on_state, state_qos())
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread = threading.Thread(target=spin, args=(self._executor,), daemon=True)
         self._thread.start()
         self._started = time.time_ns()
         self._log = log.open("wb")
@@ -169,10 +169,6 @@ class Robot:
         with self._change:
             self._state = message
             self._change.notify_all()
-
-    def _spin(self) -> None:
-        with until_shutdown(self._context):
-            self._executor.spin()
 
 
 def _texts(state: QueryState) -> set[str]:

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import rclpy
 import skimage.data
+from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -36,7 +37,7 @@ from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import QueryState, RegionArray
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, named_topics
-from openseg_ros.nodes.interrupt import until_shutdown
+from openseg_ros.nodes.interrupt import spin
 from openseg_ros.nodes.qos import overlay_qos, result_qos, state_qos
 from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.segmenter.scoring import Status
@@ -135,11 +136,9 @@ def _converse(process: subprocess.Popen[bytes], progress: Progress, answers: Bag
     recorder = BagRecorder(robot, answers, named_topics(RECORDED), lambda text: None)
     speaker = robot.create_publisher(String, "/openseg/query", 5)
 
-    def spin() -> None:
-        with until_shutdown():
-            rclpy.spin(robot)
-
-    spinner = threading.Thread(target=spin, daemon=True)
+    executor = SingleThreadedExecutor()
+    executor.add_node(robot)
+    spinner = threading.Thread(target=spin, args=(executor,), daemon=True)
     spinner.start()
 
     def wait(condition: Callable[[], object], what: str, timeout: float) -> None:

@@ -133,7 +133,7 @@ def record(
         executor.add_node(node)
         recorder = BagRecorder(node, bag, choose, lambda text: print(text, file=sys.stderr, flush=True))
         try:
-            with until_shutdown():
+            with until_shutdown(executor.context):
                 while rclpy.ok() and (end is None or time.monotonic() < end):
                     executor.spin_once(timeout_sec=LOOK_EVERY_S)
         finally:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 
 
@@ -22,8 +22,8 @@ def let_rclpy_end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def until_shutdown(context: rclpy.Context | None = None) -> Iterator[None]:
-    """For spinning in `context` (None: the default one): its end ends the block, and is no error.
+def until_shutdown(context: rclpy.Context) -> Iterator[None]:
+    """For spinning in `context`: its end ends the block, and is no error.
 
     rclpy 7.1 looks at the context and then makes a wait set of it. A signal between the two is an RCLError.
     """
@@ -34,3 +34,9 @@ def until_shutdown(context: rclpy.Context | None = None) -> Iterator[None]:
     except rclpy_implementation.RCLError:
         if rclpy.ok(context=context):
             raise
+
+
+def spin(executor: Executor) -> None:
+    """Run the callbacks of `executor` until its context ends."""
+    with until_shutdown(executor.context):
+        executor.spin()

@@ -24,7 +24,7 @@ from openseg_ros.bags.recorded_images import camera_topics, decode_picture
 from openseg_ros.bags.writing import BagWriter
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, inputs_of_node, topics_of_node
-from openseg_ros.nodes.interrupt import let_rclpy_end, until_shutdown
+from openseg_ros.nodes.interrupt import let_rclpy_end, spin
 
 START_TIMEOUT_S = 900.0  # the first start may compile an engine
 CONNECT_TIMEOUT_S = 20.0
@@ -150,12 +150,7 @@ def _spinning(node: Node) -> Iterator[None]:
     """Run the node's callbacks in a thread."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-
-    def spin() -> None:
-        with until_shutdown():
-            executor.spin()
-
-    thread = threading.Thread(target=spin, daemon=True)
+    thread = threading.Thread(target=spin, args=(executor,), daemon=True)
     thread.start()
     try:
         yield

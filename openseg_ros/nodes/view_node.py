@@ -24,7 +24,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
 
 from openseg_ros.msg import QueryArray, QueryState, Region, RegionArray
-from openseg_ros.nodes.interrupt import until_shutdown
+from openseg_ros.nodes.interrupt import spin
 from openseg_ros.nodes.qos import overlay_qos, query_qos, result_qos, state_qos
 from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.segmenter.phrase_colours import phrase_colours
@@ -65,7 +65,7 @@ def view_node(arguments: Sequence[str], target: str, camera: str, *, use_sim_tim
     node = ViewNode(target, camera, use_sim_time=use_sim_time)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), name="openseg_view")
+    thread = threading.Thread(target=spin, args=(executor,), name="openseg_view")
     thread.start()
     try:
         yield node
@@ -286,8 +286,3 @@ def _text(stamp: Time) -> str:
 def _web_colours(phrases: Sequence[str]) -> dict[str, str]:
     """The overlay's colour of each phrase, as "#rrggbb"."""
     return {phrase: "#{:02x}{:02x}{:02x}".format(*rgb) for phrase, rgb in phrase_colours(phrases).items()}
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with until_shutdown():  # view_node ends the context
-        executor.spin()

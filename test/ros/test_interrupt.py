@@ -63,7 +63,7 @@ executor = rclpy.executors.SingleThreadedExecutor()
 executor.add_node(rclpy.create_node("waiting"))
 real = rclpy.executors._rclpy.WaitSet
 rclpy.executors._rclpy.WaitSet = lambda *sizes: (rclpy.shutdown(), real(*sizes))
-with until_shutdown():
+with until_shutdown(executor.context):
     executor.spin_once(timeout_sec=1)
 print("ended")
 """
