@@ -16,8 +16,11 @@ import psutil
 import pytest
 from pycocotools.coco import COCO
 
+from openseg_ros.geometry.image_points import ImagePoints
+from openseg_ros.geometry.pinhole import Pinhole
+from openseg_ros.geometry.rigid_transform import RigidTransform
 from training.world import grammar
-from training.world.camera import look_at, unproject
+from training.world.camera import look_at
 from training.world.captions import relation, write_captions
 from training.world.colours import COLOUR_NAMES, shade
 from training.world.dataset import RenderSettings, render_dataset, render_scene
@@ -31,7 +34,7 @@ from training.world.room import STUFF_NAMES
 from training.world.scans import list_scans, load_scan
 from training.world.scene import Scene, Sources
 from training.world.sequence import Motion, film
-from training.world.view import MIN_IMAGE_SHARE, Segment
+from training.world.view import MIN_IMAGE_SHARE, Segment, View
 
 pytestmark = pytest.mark.rendering
 
@@ -108,7 +111,7 @@ def test_things_on_the_floor_of_a_room_without_a_table():
             assert not any(re.search(r"\btable\b", caption) for caption in captions)
             assert not any(re.search(r"on the floor.*floor", caption) for caption in captions)
             said += sum("on the floor" in caption for caption in captions)
-            world = unproject(view.depth, view.intrinsics, view.pose)
+            world = world_points(view)
             (floor,) = (segment for segment in view.segments if segment.name == "floor")
             assert np.median(np.abs(world[view.instances == floor.id][:, 2])) < 0.001  # the floor is z = 0
     assert said > SCENES
@@ -117,11 +120,18 @@ def test_things_on_the_floor_of_a_room_without_a_table():
 # --- geometry
 
 
+def world_points(view: View) -> np.ndarray:
+    """(H, W, 3) metres."""
+    k = view.intrinsics
+    points = ImagePoints(Pinhole(view.depth.shape, k[0, 0], k[1, 1], k[0, 2], k[1, 2]), view.depth).xyz
+    return RigidTransform(view.pose[:3, :3], view.pose[:3, 3]).apply(points.astype(np.float64))
+
+
 def test_mask_depth_and_intrinsics_agree_with_the_objects_poses(rendered):
     checked = 0
     for scene, views in rendered:
         for view, _ in views:
-            world = unproject(view.depth, view.intrinsics, view.pose)
+            world = world_points(view)
             for segment in view.segments:
                 points = world[view.instances == segment.id]
                 assert len(points) == segment.area

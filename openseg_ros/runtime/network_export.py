@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,10 +34,3 @@ def export_network(
             return torch.export.export(network, example, dynamic_shapes=shapes)
     finally:
         quiet.setLevel(level)
-
-
-def operators(exported: torch.export.ExportedProgram) -> dict[str, int]:
-    """How often each ATen operator occurs: what a compiler must be able to convert, most frequent first."""
-    targets = (node.target for node in exported.run_decompositions().graph.nodes)
-    counts = Counter(str(target) for target in targets if isinstance(target, torch._ops.OpOverload))
-    return dict(counts.most_common())

@@ -237,11 +237,3 @@ def collate(samples: Sequence[dict[str, np.ndarray]]) -> Batch:
         words=words,
         word_exists=word_exists,
     )
-
-
-def grid_average(masks: np.ndarray, stride: int) -> np.ndarray:
-    """Masks (M, H, W) averaged over stride x stride cells to (M, H / stride, W / stride) float32."""
-    count, height, width = masks.shape
-    cells = masks.reshape(count, height // stride, stride, width // stride, stride)
-    averaged: np.ndarray = cells.mean((2, 4), dtype=np.float32)
-    return averaged

@@ -57,21 +57,6 @@ def look_at(eye: np.ndarray, target: np.ndarray, fovy: float, roll: float = 0.0)
     return Camera(eye, np.stack([c * right + s * down, c * down - s * right, forward], axis=1), fovy)
 
 
-def unproject(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Depth (H, W) metres to world points (H, W, 3)."""
-    height, width = depth.shape
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    local = np.stack(
-        [
-            (x - intrinsics[0, 2]) / intrinsics[0, 0] * depth,
-            (y - intrinsics[1, 2]) / intrinsics[1, 1] * depth,
-            depth,
-        ],
-        -1,
-    )
-    return local @ pose[:3, :3].T + pose[:3, 3]
-
-
 def sample_camera(rng: np.random.Generator, centre: np.ndarray, radius: float, room_limit: float) -> Camera:
     """A camera for objects within `radius` metres of `centre`, staying within `room_limit` of the table's
     middle.
