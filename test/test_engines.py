@@ -14,7 +14,7 @@ from small_model import random_weights
 
 from openseg_ros.model.openseg import OpenSegInference
 from openseg_ros.runtime import network_export
-from openseg_ros.runtime.engine import EngineError, create_engine
+from openseg_ros.runtime.engine import EngineError, EngineOutput, create_engine
 from openseg_ros.runtime.frames import fixed_frames
 from openseg_ros.runtime.network_export import export_network
 from openseg_ros.runtime.parity import Parity, ParityError, compare, require_parity
@@ -66,6 +66,20 @@ def test_parity_notices_a_different_network(weights: Weights, tmp_path: Path) ->
     parity = compare(create_engine(weights, "torch").infer(images, valid), other, valid)
     assert parity.worst_cosine < 0.9
     assert parity.mean_mask_iou < 0.9
+
+
+def test_a_mask_that_vanished_lowers_the_mask_iou_alone() -> None:
+    logits = np.full((1, 2, 4, 4), -1.0, np.float32)
+    logits[0, 0, :3] = logits[0, 1, 3, :1] = 1.0  # 12 cells, and 1
+    lost = logits.copy()
+    lost[0, 1] = -1.0
+    embeddings = np.array([[[1.0, 0.0], [0.0, 1.0]]], np.float32)
+    other = np.array([[[1.0, 0.0], [1.0, 0.0]]], np.float32)
+    valid = np.ones((1, 4, 4), np.float32)
+    parity = compare(EngineOutput(logits, embeddings), EngineOutput(lost, other), valid)
+    assert (parity.worst_cosine, parity.regions) == (1.0, 2)
+    assert parity.mean_cosine == pytest.approx(12 / 13) and parity.mean_mask_iou == pytest.approx(12 / 13)
+    assert compare(EngineOutput(logits, embeddings), EngineOutput(logits, other), valid).worst_cosine == 0.0
 
 
 @pytest.mark.parametrize(
