@@ -105,7 +105,7 @@ class RegionPrediction:
 
     def find(self, phrases: Sequence[str]) -> np.ndarray:
         """(P, H, W) bool: the proposal that most probably is the phrase, as the node chooses it."""
-        cosine = self._encoder.encode(phrases) @ self._embeddings.T
+        cosine = (self._encoder.encode(phrases) @ self._embeddings.T).astype(np.float64)  # else the best are all 1.0
         logits = self._letterbox.crop(self._mask_logits).reshape(len(self._mask_logits), -1)
         quality = mask_quality(sigmoid(logits), logits > 0)
         cohort = self._calibration.cohort_score(self._embeddings)
