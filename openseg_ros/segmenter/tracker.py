@@ -141,8 +141,8 @@ def _moved_on(known: _Tracks, elapsed: np.ndarray) -> _Tracks:
     cells = np.rint(shift).astype(np.intp)
     moving = np.flatnonzero(cells.any(1))
     masks, areas = known.masks.copy(), known.areas.copy()
-    masks[moving] = _moved(known.masks[moving], cells[moving])
-    areas[moving] = np.count_nonzero(masks[moving], axis=(1, 2))
+    masks[moving] = moved = _moved(known.masks[moving], cells[moving])
+    areas[moving] = np.count_nonzero(moved, axis=(1, 2))
     return replace(known, masks=masks, areas=areas, middles=known.middles + shift)
 
 
