@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
 import time
 from collections import Counter
@@ -15,15 +14,17 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rosbags.interfaces import Connection
 
 from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.bag_format import Compression, Storage
 from openseg_ros.bags.writing import BagWriter
 from openseg_ros.nodes.bag_topics import listening_qos, message_class, recorded_qos
-from openseg_ros.nodes.interrupt import let_rclpy_end, until_shutdown
+from openseg_ros.nodes.interrupt import Interruption
 
 LOOK_EVERY_S = 0.2  # for topics that appear
+LAST_MESSAGES_S = 0.2  # what came before the end is still written
 # What the search and the evaluation read. The other outputs are large, and computed only while somebody listens.
 ANSWERS = ("regions", "mask/compressed", "query_state", "label_info")
 EVERYWHERE = ("/rosout", "/parameter_events")  # what every node listens to or says; of no use here
@@ -124,8 +125,8 @@ def record(
     Raises:
         BagError: the bag cannot be written.
     """
-    signal.signal(signal.SIGINT, let_rclpy_end)
-    rclpy.init()
+    interruption = Interruption()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # rclpy's would end the subscriptions at once
     end = None if duration is None else time.monotonic() + duration
     with BagWriter(path, storage, compression) as bag:
         node = rclpy.create_node("openseg_recorder", start_parameter_services=False, enable_rosout=False)
@@ -133,9 +134,11 @@ def record(
         executor.add_node(node)
         recorder = BagRecorder(node, bag, choose, lambda text: print(text, file=sys.stderr, flush=True))
         try:
-            with until_shutdown(executor.context):
-                while rclpy.ok() and (end is None or time.monotonic() < end):
-                    executor.spin_once(timeout_sec=LOOK_EVERY_S)
+            while not interruption.came and (end is None or time.monotonic() < end):
+                executor.spin_once(timeout_sec=LOOK_EVERY_S)
+            drained = time.monotonic() + LAST_MESSAGES_S
+            while time.monotonic() < drained:
+                executor.spin_once(timeout_sec=LAST_MESSAGES_S)
         finally:
             node.destroy_node()
             rclpy.try_shutdown()

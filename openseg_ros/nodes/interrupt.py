@@ -21,6 +21,24 @@ def let_rclpy_end(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+class Interruption:
+    """SIGINT and SIGTERM only noted, for a process that has something to finish and looks here from time to time.
+
+    A second signal ends the process at once, should something hang. For the main thread, before `rclpy.init` without
+    its signal handlers.
+    """
+
+    def __init__(self) -> None:
+        """Take the two signals over."""
+        self.came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        self.came = True
+
+
 @contextmanager
 def until_shutdown(context: rclpy.Context) -> Iterator[None]:
     """For spinning in `context`: its end ends the block, and is no error.

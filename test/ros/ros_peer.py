@@ -83,7 +83,16 @@ class NodeProcess:
     def interrupt(self, number: int = signal.SIGINT) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(END_TIMEOUT_S)
+        return self.wait(END_TIMEOUT_S)
+
+    def wait(self, timeout: float) -> int:
+        """The exit code; fails the test, saying where each thread of the process was, if there is none in time."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler writes the stacks
+            self.process.wait()
+            pytest.fail(f"not ended within {timeout} s:\n{self.output()}")
 
 
 class NodeStarter:
@@ -91,7 +100,8 @@ class NodeStarter:
 
     def __init__(self, domain: int, log_folder: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         """`environment` is added to that of the test."""
-        self._environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1", **environment}
+        python = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+        self._environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), **python, **environment}
         self._log_folder = log_folder
         self._started: list[NodeProcess] = []
 

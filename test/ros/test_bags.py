@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rclpy.duration import Duration
 from rclpy.serialization import deserialize_message
 from ros.ros_peer import (
+    ANSWER_TIMEOUT_S,
     BEST_EFFORT,
     LATCHED,
     RELIABLE,
@@ -155,7 +157,7 @@ def test_chosen_topics_in_every_format(
     for number in range(20):
         kept.publish(String(data=f"message {number}"))
         other.publish(String(data="not this"))
-    time.sleep(0.5)
+    assert kept.wait_for_all_acked(Duration(seconds=ANSWER_TIMEOUT_S))
     assert recording.interrupt(signal.SIGTERM) == 0
     peer.node.destroy_publisher(kept)
     peer.node.destroy_publisher(other)
@@ -168,14 +170,14 @@ def test_chosen_topics_in_every_format(
 def test_a_bag_that_exists_is_not_touched(openseg: CommandStarter, tmp_path: Path) -> None:
     (tmp_path / "bag").mkdir()
     recording = openseg("record", tmp_path / "bag", "/kept")
-    assert recording.process.wait(START_TIMEOUT_S) == 1
+    assert recording.wait(START_TIMEOUT_S) == 1
     assert f"cannot write the bag '{tmp_path / 'bag'}'" in recording.output()
     assert "Traceback" not in recording.output()
 
 
 def test_nothing_to_record_is_an_error(openseg: CommandStarter, tmp_path: Path) -> None:
     recording = openseg("record", tmp_path / "bag", "/nobody", "--duration", "0.5")
-    assert recording.process.wait(START_TIMEOUT_S) == 1
+    assert recording.wait(START_TIMEOUT_S) == 1
     assert "nothing was recorded" in recording.output()
 
 
@@ -219,7 +221,7 @@ def test_replay_keeps_the_recorded_pace(
     peer: Peer, openseg: CommandStarter, words_bag: Path, listener: Listener, rate: float
 ) -> None:
     playing = openseg("replay", words_bag, "--rate", rate, "/words", "--wait", "20")
-    assert playing.process.wait(START_TIMEOUT_S) == 0, playing.output()
+    assert playing.wait(START_TIMEOUT_S) == 0, playing.output()
     wait_until(lambda: len(listener.words) == 4, "the last word")
     assert listener.words == ["0", "1", "2", "3"]
     assert "4 messages played" in playing.output()
@@ -253,7 +255,9 @@ def test_a_latched_topic_is_latched_again(peer: Peer, openseg: CommandStarter, t
     publisher.publish(String(data="still here"))
     recording = openseg("record", tmp_path / "bag", "/latched")
     until_said(recording, "recording /latched")
-    assert recording.interrupt() == 0
+    wait_until(lambda: publisher.get_subscription_count() > 0, "the recorder")
+    assert publisher.wait_for_all_acked(Duration(seconds=ANSWER_TIMEOUT_S))
+    assert recording.interrupt() == 0, recording.output()
     peer.node.destroy_publisher(publisher)
     playing = openseg("replay", tmp_path / "bag", "--loop", "--wait", "0.5")
     heard = peer.record(String, "/latched", LATCHED)
@@ -264,11 +268,11 @@ def test_a_latched_topic_is_latched_again(peer: Peer, openseg: CommandStarter, t
 
 def test_an_unknown_topic_is_named_with_those_that_there_are(openseg: CommandStarter, words_bag: Path) -> None:
     playing = openseg("replay", words_bag, "/wrods")
-    assert playing.process.wait(START_TIMEOUT_S) == 1
+    assert playing.wait(START_TIMEOUT_S) == 1
     assert f"'{words_bag}' has no topic /wrods; it has /more, /words" in " ".join(playing.output().split())
 
 
 def test_a_bad_rate_is_refused(openseg: CommandStarter, words_bag: Path) -> None:
     playing = openseg("replay", words_bag, "--rate", "0")
-    assert playing.process.wait(START_TIMEOUT_S) == 2
+    assert playing.wait(START_TIMEOUT_S) == 2
     assert "not a positive number" in " ".join(playing.output().split())

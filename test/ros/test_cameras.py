@@ -502,5 +502,5 @@ def names_below_the_node(peer: Peer) -> set[str]:
 
 def test_one_topic_for_all_cameras_is_refused(start_node: NodeStarter) -> None:
     process = start_node("--cameras", "left,right", "--image", "/camera/image_raw")
-    assert process.process.wait(START_TIMEOUT_S) == 2
+    assert process.wait(START_TIMEOUT_S) == 2
     assert "/camera/image_raw" in process.output() and "Traceback" not in process.output()

@@ -206,7 +206,7 @@ def test_unreadable_parameter_file_ends_the_start(start_node: NodeStarter, tmp_p
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text("/openseg:\n  ros__parameters:\n    weights: [1, 'a'\n")
     node = start_node("--params-file", str(parameters))
-    assert node.process.wait(START_TIMEOUT_S) == 2
+    assert node.wait(START_TIMEOUT_S) == 2
     assert "parameter file" in node.output() and "Traceback" not in node.output()
 
 

@@ -60,7 +60,7 @@ def test_a_node_that_runs(
     bag = recorded_camera(tmp_path, library, "/image")
     kept, out = tmp_path / "kept", tmp_path / "out"
     command = openseg("evaluate-bag", bag, "--live", "--keep", kept, "--out", out, "--min-miou", "0.999")
-    assert command.process.wait(END_TIMEOUT_S) == 0, command.output()
+    assert command.wait(END_TIMEOUT_S) == 0, command.output()
     record = json.loads((out / "evaluation.json").read_text())
     assert (record["bag"], record["camera"]) == (str(kept), "/image")
     assert record["truth"] == f"ground truth of {bag}"
@@ -85,7 +85,7 @@ def test_a_node_of_its_own(
     bag = recorded_camera(tmp_path, library, "/arm/camera/image_raw")
     options = ["--node", "/arm/eyes", "--weights", model_folder, "--queries", ";".join(PHRASES), "--json"]
     command = openseg("evaluate-bag", bag, "--live", *options)
-    assert command.process.wait(END_TIMEOUT_S) == 0, command.output()
+    assert command.wait(END_TIMEOUT_S) == 0, command.output()
     record = json.loads(command.output())
     assert (record["bag"], record["camera"]) == (str(bag), "/arm/camera/image_raw")
     figures = record["figures"]
@@ -102,7 +102,7 @@ def test_one_of_several_cameras(
     wait_until(lambda: peer.node.count_subscribers("/rig/front/image"), "the node", START_TIMEOUT_S)
     bag = recorded_camera(tmp_path, library, "/rig/front/image")
     command = openseg("evaluate-bag", bag, "--live", "--node", "/rig/front", "--json")
-    assert command.process.wait(END_TIMEOUT_S) == 0, command.output()
+    assert command.wait(END_TIMEOUT_S) == 0, command.output()
     figures = json.loads(command.output())["figures"]
     assert figures["compared_images"] > IMAGES // 2 and figures["miou"] == 1.0
     assert node.is_alive()
@@ -118,7 +118,7 @@ def test_what_cannot_be_run_is_explained(openseg: CommandStarter, library: Segme
         (wrong, f"error: the node cannot be configured: no model '{tmp_path / 'missing'}'"),
         (other, f"error: '{bag}' has no colour images on /none; it has them on /nobody_listens"),
     ):
-        assert command.process.wait(END_TIMEOUT_S) == 1, command.output()
+        assert command.wait(END_TIMEOUT_S) == 1, command.output()
         assert words in command.output() and "Traceback" not in command.output()
 
 

@@ -295,7 +295,7 @@ def test_only_this_machine_unless_told_otherwise(start_node: NodeStarter) -> Non
 def test_used_port_is_an_error_with_advice(start_node: NodeStarter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         process = start_node("--port", str(server.getsockname()[1]), program=VIEW)
-        assert process.process.wait(120.0) == 1
+        assert process.wait(120.0) == 1
     assert "--port 0" in process.output() and "Traceback" not in process.output()
 
 
