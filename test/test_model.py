@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 from small_model import SMALL
 
 from openseg_ros.model.backbone import build_backbone
@@ -77,6 +80,17 @@ def test_projecting_regions_equals_projecting_pixels() -> None:
     )
 
 
+def test_centred_regions_lose_what_those_of_an_image_have_in_common() -> None:
+    torch.manual_seed(4)
+    plain = OpenSeg(SMALL).eval()
+    centred = OpenSeg(replace(SMALL, center_regions=True)).eval()
+    centred.load_state_dict(plain.state_dict())
+    pooled = torch.randn(2, 12, 32)
+    unit, embeddings = F.normalize(plain.describe(pooled), dim=-1), centred.describe(pooled)
+    assert torch.allclose(embeddings.mean(1), torch.zeros(2, 384), atol=1e-6)  # of each image, not of the batch
+    assert torch.allclose(embeddings[:, 1:] - embeddings[:, :1], unit[:, 1:] - unit[:, :1], atol=1e-6)
+
+
 def test_position_embedding_factors_and_resizes() -> None:
     embedding = PositionEmbedding(dim=3, grid=(4, 5), kind="factored")
     rows, columns = embedding.parts
@@ -95,9 +109,10 @@ def test_inference_normalises_bytes_and_embeddings_and_ignores_padding() -> None
     assert torch.allclose(embeddings.norm(dim=-1), torch.ones(1, 12), atol=1e-5)
 
 
-def test_export_gives_the_same_numbers() -> None:
+@pytest.mark.parametrize("center_regions", [False, True])
+def test_export_gives_the_same_numbers(center_regions: bool) -> None:
     torch.manual_seed(1)
-    network = OpenSegInference(OpenSeg(SMALL))
+    network = OpenSegInference(OpenSeg(replace(SMALL, center_regions=center_regions)))
     inputs = torch.randint(0, 255, (1, 96, 128, 3), dtype=torch.uint8), torch.ones(1, 24, 32)
     exported = torch.export.export(network, inputs).module()
     for ours, theirs in zip(network(*inputs), exported(*inputs), strict=True):

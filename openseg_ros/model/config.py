@@ -31,6 +31,9 @@ class ModelConfig:
     # Normalises pooled features over the regions of a batch before the projection. The paper starts from a backbone
     # that is aligned with its text encoder; from random weights all regions start out nearly parallel.
     region_norm: bool = False
+    # Takes from each unit embedding the mean of those of its image. Eq. 2 asks which region fits a word better than the
+    # others do, so training does not see what a word has in common with all of them; eq. 6, which compares words, does.
+    center_regions: bool = False
     temperature: float = 0.07  # initial value of the learned tau of eq. 2; CLIP's and GroupViT's choice
 
     def __post_init__(self) -> None:

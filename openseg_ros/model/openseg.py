@@ -85,6 +85,9 @@ class OpenSeg(nn.Module):
     def describe(self, regions: Tensor) -> Tensor:
         """Pooled features (B, N, D) to embeddings (B, N, embedding_dim), not normalised."""
         embeddings: Tensor = self.projection(self.region_norm(regions.transpose(1, 2)).transpose(1, 2))
+        if self.config.center_regions:
+            embeddings = F.normalize(embeddings.float(), dim=-1)
+            embeddings = embeddings - embeddings.mean(1, keepdim=True)
         return embeddings
 
     def pixel_embeddings(self, images: Tensor) -> Tensor:
@@ -97,8 +100,7 @@ class OpenSeg(nn.Module):
             (B, h*w, embedding_dim), row by row, not normalised.
         """
         features = self.embedding_head(self.pyramid(self.backbone(images)[self.first_level :]))
-        pixels: Tensor = self.projection(self.region_norm(features.flatten(2)).transpose(1, 2))
-        return pixels
+        return self.describe(features.flatten(2).transpose(1, 2))
 
 
 class OpenSegInference(nn.Module):
