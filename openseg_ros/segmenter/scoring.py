@@ -152,8 +152,8 @@ def _probabilities(
             f"{embeddings.shape[1]}: they come from different text encoders"
         )
     cosine = embeddings @ vocabulary.embeddings.T
-    best_name = np.maximum.reduceat(
-        cosine, np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries))), axis=1
-    )
-    probability = calibration.probability(best_name, proposals.mask_quality[:, None], cohort)
+    if len(vocabulary.owner) > len(vocabulary.queries):  # else each query has one name
+        first_names = np.searchsorted(vocabulary.owner, np.arange(len(vocabulary.queries)))
+        cosine = np.maximum.reduceat(cosine, first_names, axis=1)
+    probability = calibration.probability(cosine, proposals.mask_quality[:, None], cohort)
     return probability.astype(np.float32, copy=False)
