@@ -189,5 +189,5 @@ def test_every_configuration_is_whole_and_named_as_its_file(path: Path) -> None:
     config = load_train_config(path)
     if path.stem.endswith("base") or path.stem.startswith("base_"):
         return
-    assert path.stem.startswith(config.name)  # "tabletop_6_centred" is the last stage of "tabletop"
+    assert path.stem.startswith(config.name)  # "tabletop_6_centred" is the stage "tabletop_6"
     assert config.sources
