@@ -83,7 +83,7 @@ class OpenSeg(nn.Module):
         return torch.einsum("bnd,bdhw->bnhw", queries, mask_features) * self.mask_scale + self.mask_bias
 
     def describe(self, regions: Tensor) -> Tensor:
-        """Pooled features (B, N, D) to embeddings (B, N, embedding_dim), not normalised."""
+        """Pooled features (B, N, D) of the regions of B images to embeddings (B, N, embedding_dim), not normalised."""
         embeddings: Tensor = self.projection(self.region_norm(regions.transpose(1, 2)).transpose(1, 2))
         if self.config.center_regions:
             embeddings = F.normalize(embeddings.float(), dim=-1)
