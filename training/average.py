@@ -29,13 +29,8 @@ def main(
     """Average two models."""
     try:
         first, second = load_weights(earlier), load_weights(later)
-        for weights in (first, second):
-            weights.build_network()  # refuses tensors that do not fit
-        save_weights(
-            out,
-            averaged(first.state, second.state, share),
-            replace(second.description, calibration=CalibrationNumbers()),
-        )
+        one, other = (weights.build_network().state_dict() for weights in (first, second))  # refuses what does not fit
+        save_weights(out, averaged(one, other, share), replace(second.description, calibration=CalibrationNumbers()))
     except (WeightsError, OSError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 import rclpy
@@ -39,22 +37,15 @@ class Interruption:
         self.came = True
 
 
-@contextmanager
-def until_shutdown(context: rclpy.Context) -> Iterator[None]:
-    """For spinning in `context`: its end ends the block, and is no error.
+def spin(executor: Executor) -> None:
+    """Run the callbacks of `executor` until its context ends, which is no error.
 
     rclpy 7.1 looks at the context and then makes a wait set of it. A signal between the two is an RCLError.
     """
     try:
-        yield
+        executor.spin()
     except ExternalShutdownException:
         pass
     except rclpy_implementation.RCLError:
-        if rclpy.ok(context=context):
+        if rclpy.ok(context=executor.context):
             raise
-
-
-def spin(executor: Executor) -> None:
-    """Run the callbacks of `executor` until its context ends."""
-    with until_shutdown(executor.context):
-        executor.spin()

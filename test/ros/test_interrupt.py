@@ -57,14 +57,13 @@ def test_a_signal_between_look_and_wait_ends_spinning_quietly() -> None:
     """A context that ends after rclpy looked at it and before rclpy makes a wait set of it."""
     script = """
 import rclpy, rclpy.executors
-from openseg_ros.nodes.interrupt import until_shutdown
+from openseg_ros.nodes.interrupt import spin
 rclpy.init()
 executor = rclpy.executors.SingleThreadedExecutor()
 executor.add_node(rclpy.create_node("waiting"))
 real = rclpy.executors._rclpy.WaitSet
 rclpy.executors._rclpy.WaitSet = lambda *sizes: (rclpy.shutdown(), real(*sizes))
-with until_shutdown(executor.context):
-    executor.spin_once(timeout_sec=1)
+spin(executor)
 print("ended")
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
