@@ -1,11 +1,12 @@
-"""Turns of several cameras in the one thread that processes images. Nothing here depends on how long anything takes."""
+"""Turns of several cameras, and of the two threads that process images. Nothing here depends on how long anything takes."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -121,3 +122,81 @@ def test_the_rate_is_limited_for_each_camera(line: Line) -> None:
     line.worker.set_max_rate(0.0)
     assert line.begun() == "a 1"
     assert line.next() == "b 1"
+
+
+class TwoThreads:
+    """A worker both of whose threads end what they do when the test says so."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[str, str]] = []
+        self.events: queue.Queue[str] = queue.Queue()
+        self._network, self._rest = threading.Semaphore(0), threading.Semaphore(0)
+        self.worker = FrameWorker(
+            self._process, on_superseded=lambda _: None, on_error=lambda camera, e: self.errors.append((camera, str(e)))
+        )
+
+    def _process(self, frame: Frame) -> Callable[[], None] | None:
+        self.events.put(f"network {frame.message}")
+        self._network.acquire(timeout=TIMEOUT_S)
+        return None if frame.message == "refused" else partial(self._finish, frame)
+
+    def _finish(self, frame: Frame) -> None:
+        self.events.put(f"rest {frame.message}")
+        self._rest.acquire(timeout=TIMEOUT_S)
+        if frame.message == "unpublishable":
+            raise ValueError("cannot be published")
+
+    def run(self, message: str) -> None:
+        """Offer an image and end the network's run on it, once that has begun."""
+        self.worker.offer(Frame("a", message, 0.0))
+        assert self.events.get(timeout=TIMEOUT_S) == f"network {message}"
+        self._network.release()
+
+    def end_rest(self) -> None:
+        self._rest.release()
+
+    def end_all(self) -> None:
+        self._network.release()
+        self._rest.release()
+
+
+@pytest.fixture
+def two_threads() -> Iterator[TwoThreads]:
+    both = TwoThreads()
+    both.worker.start()
+    yield both
+    for _ in range(100):
+        both.end_all()
+    assert both.worker.stop()
+
+
+def test_the_network_runs_on_the_next_image_while_the_last_one_is_published(two_threads: TwoThreads) -> None:
+    two_threads.run("1")
+    assert two_threads.events.get(timeout=TIMEOUT_S) == "rest 1"
+    two_threads.run("2")  # while the rest of 1 goes on
+    two_threads.worker.offer(Frame("a", "3", 0.0))
+    with pytest.raises(queue.Empty):  # 2 waits for 1, and 3 for a newer image to take its place
+        two_threads.events.get(timeout=0.2)
+    two_threads.end_rest()
+    assert {two_threads.events.get(timeout=TIMEOUT_S) for _ in range(2)} == {"rest 2", "network 3"}
+
+
+def test_what_cannot_be_published_is_reported_and_the_next_image_is_not_lost(two_threads: TwoThreads) -> None:
+    for message in ("unpublishable", "refused", "2"):
+        two_threads.run(message)
+        if message != "refused":
+            assert two_threads.events.get(timeout=TIMEOUT_S) == f"rest {message}"
+            two_threads.end_rest()
+    assert two_threads.worker.stop()
+    assert two_threads.errors == [("a", "cannot be published")]
+    two_threads.worker.start()
+
+
+def test_stopping_lets_both_threads_finish() -> None:
+    both = TwoThreads()
+    both.worker.start()
+    both.run("1")
+    assert both.events.get(timeout=TIMEOUT_S) == "rest 1"
+    threading.Timer(0.2, both.end_rest).start()
+    assert both.worker.stop()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("openseg_")]

@@ -75,12 +75,14 @@ class OpenSeg(nn.Module):
     def propose(self, fused: Tensor) -> Tensor:
         """Fused features (B, D, h, w) to mask logits (B, N, h, w)."""
         mask_features = self.mask_head(fused)
-        mask_features = mask_features + self.position((mask_features.shape[2], mask_features.shape[3]))
-        flat = self.feature_norm(mask_features.flatten(2).transpose(1, 2))
+        size = mask_features.shape[2], mask_features.shape[3]
+        cells = (mask_features + self.position(size)).permute(0, 2, 3, 1).flatten(1, 2)
+        flat = self.feature_norm(cells)
         queries = self.queries.expand(fused.shape[0], -1, -1)
         for block in self.attention:
             queries = block(queries, flat)
-        return torch.einsum("bnd,bdhw->bnhw", queries, mask_features) * self.mask_scale + self.mask_bias
+        logits = (queries * self.mask_scale) @ cells.transpose(1, 2)
+        return logits.unflatten(2, size) + self.mask_bias
 
     def describe(self, regions: Tensor) -> Tensor:
         """Pooled features (B, N, D) of the regions of B images to embeddings (B, N, embedding_dim), not normalised."""

@@ -90,7 +90,7 @@ class FindObjectAction:
         return self._goal is not None
 
     def look_at(self, camera: Camera, header: Header, answer: NetworkAnswer) -> None:
-        """Take a processed image into account. Runs in the frame thread."""
+        """Take a processed image into account. Runs in the thread that publishes results."""
         goal = self._goal
         if goal is None:
             return

@@ -1,4 +1,6 @@
-"""One thread that processes the newest image of every camera; images that arrive meanwhile replace each other.
+"""Processes the newest image of every camera in two threads; images that arrive meanwhile replace each other.
+
+The first thread runs the network, the second one does the rest of the image before: on two cores both go on at once.
 
 Cameras wait in a line. A camera joins its end with the first image that arrives after its turn, and a newer image takes
 the place of the older one. So, while a camera waits, every other one has at most one turn, however fast it is.
@@ -10,6 +12,7 @@ stop it (MIT-SPARK/semantic_inference lost every image after such a jump).
 from __future__ import annotations
 
 import math
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 STOP_TIMEOUT_S = 10.0  # longer than the slowest run of a network on a CPU; then the thread is left behind
+
+Rest = Callable[[], None]  # what is still to be done for an image
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,18 @@ class Frame:
 
 
 class FrameWorker:
-    """Runs `process` in its own thread on the latest offered frames.
+    """Runs `process` in its own thread on the latest offered frames, and what that leaves over in another one.
 
     Args:
-        process: called with one frame at a time. What it raises goes to `on_error`; the thread lives on.
+        process: called with one frame at a time; returns what the other thread has to do for it, in the order of the
+            frames and one at a time, or None. What either raises goes to `on_error`; the threads live on.
         on_superseded: called with the camera's name for a frame that a newer one replaced before it was processed.
-        on_error: called with the camera's name and an exception of `process`.
+        on_error: called with the camera's name and an exception.
     """
 
     def __init__(
         self,
-        process: Callable[[Frame], None],
+        process: Callable[[Frame], Rest | None],
         *,
         on_superseded: Callable[[str], None],
         on_error: Callable[[str, Exception], None],
@@ -53,6 +59,7 @@ class FrameWorker:
         self._last_start: dict[str, float] = {}  # by camera, on the monotonic clock
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._second: _SecondThread | None = None
         self._period = 0.0  # seconds between two starts for one camera; 0: no limit
 
     def set_max_rate(self, hertz: float) -> None:
@@ -62,24 +69,25 @@ class FrameWorker:
             self._changed.notify()
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
         self._stopping = False
         self._waiting = {}
         self._last_start = {}
+        self._second = second = _SecondThread(self._on_error)
         # Daemon: a network that hangs must not keep the process alive after Ctrl-C.
-        self._thread = threading.Thread(target=self._run, name="openseg_frames", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(second,), name="openseg_frames", daemon=True)
         self._thread.start()
 
     def stop(self) -> bool:
-        """Let the frame in work finish and end the thread; False if it did not end in time."""
-        if self._thread is None:
+        """Let the frames in work finish and end the threads; False if they did not end in time."""
+        if self._thread is None or self._second is None:
             return True
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join(STOP_TIMEOUT_S)
-        ended = not self._thread.is_alive()
-        self._thread = None
+        ended = self._second.stop() and not self._thread.is_alive()
+        self._thread = self._second = None
         return ended
 
     def offer(self, frame: Frame) -> None:
@@ -91,16 +99,19 @@ class FrameWorker:
         if is_replaced:
             self._on_superseded(frame.camera)
 
-    def _run(self) -> None:
+    def _run(self, second: _SecondThread) -> None:
         while True:
             with self._changed:
                 frame = self._take()
             if frame is None:
                 return
             try:
-                self._process(frame)
+                rest = self._process(frame)
             except Exception as error:
                 self._on_error(frame.camera, error)
+                continue
+            if rest is not None:
+                second.do(frame.camera, rest)
 
     def _take(self) -> Frame | None:
         """Wait until a frame is there and the rate limit allows it; None when stopping. The lock is held."""
@@ -113,3 +124,36 @@ class FrameWorker:
                 return self._waiting.pop(ready)
             self._changed.wait(min(due.values()) - now if due else None)
         return None
+
+
+class _SecondThread:
+    """Does the rest for one frame while the first thread is at the next one; never further behind than that."""
+
+    def __init__(self, on_error: Callable[[str, Exception], None]) -> None:
+        """Start it; `on_error` as for the worker."""
+        self._on_error = on_error
+        self._is_free = threading.Semaphore()
+        self._work: queue.SimpleQueue[tuple[str, Rest] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="openseg_results", daemon=True)
+        self._thread.start()
+
+    def do(self, camera: str, rest: Rest) -> None:
+        """Begin `rest`, as soon as that of the frame before is done."""
+        self._is_free.acquire()
+        self._work.put((camera, rest))
+
+    def stop(self) -> bool:
+        """End the thread after what it has begun; False if it did not end in time."""
+        self._work.put(None)
+        self._thread.join(STOP_TIMEOUT_S)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            camera, rest = work
+            try:
+                rest()
+            except Exception as error:
+                self._on_error(camera, error)
+            finally:
+                self._is_free.release()

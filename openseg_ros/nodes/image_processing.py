@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from rclpy.clock import Clock
@@ -12,7 +13,7 @@ from std_msgs.msg import Header
 from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
 from openseg_ros.nodes.camera import Camera
 from openseg_ros.nodes.find_object_action import FindObjectAction
-from openseg_ros.nodes.frame_worker import Frame
+from openseg_ros.nodes.frame_worker import Frame, Rest
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.request_context import RequestContext
 from openseg_ros.nodes.stamp import nanoseconds
@@ -24,7 +25,7 @@ from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter
 
 
 class ImageProcessing:
-    """Decodes, runs the network, scores and publishes. Runs in the frame thread, one image at a time."""
+    """Decodes and runs the network in the frame worker's first thread, scores and publishes in its second one."""
 
     def __init__(
         self,
@@ -55,23 +56,39 @@ class ImageProcessing:
         """Leave images alone from now on, or not any more; from any thread."""
         self.is_paused = is_paused
 
-    def process(self, camera: Camera, frame: Frame) -> None:
-        """Publish what the newest image of `camera` shows, or count why not."""
+    def process(self, camera: Camera, frame: Frame) -> Rest | None:
+        """Run the network on the newest image of `camera`, or count why not.
+
+        Returns:
+            What publishes the answer; None if there is none.
+        """
         parameters = self._context.parameters()
-        header: Header = frame.message.header
-        cause = self._cause_to_drop(camera, header, parameters)
+        cause = self._cause_to_drop(camera, frame.message.header, parameters)
         if cause:
             camera.counters.image_dropped(cause)
-            return
+            return None
         decode = decode_compressed if isinstance(frame.message, CompressedImage) else decode_image
         try:
             rgb = decode(frame.message)
         except ImageError as error:
             camera.counters.bad_input.count(error.fault.value, f"image refused: {error}")
-            return
-        vocabulary = self._context.queries.vocabulary  # the snapshot that every output of this image is scored with
+            return None
         segmenter = self._context.model.segmenter(parameters)
         answer = self._run(segmenter, rgb, camera)
+        return partial(self._publish, camera, frame, rgb, parameters, segmenter, answer)
+
+    def _publish(
+        self,
+        camera: Camera,
+        frame: Frame,
+        rgb: np.ndarray,
+        parameters: NodeParameters,
+        segmenter: Segmenter,
+        answer: NetworkAnswer,
+    ) -> None:
+        """Score what the network said of `rgb`, (H, W, 3) uint8, and publish it."""
+        header: Header = frame.message.header
+        vocabulary = self._context.queries.vocabulary  # the snapshot that every output of this image is scored with
         proposals = segmenter.choose(answer)
         if parameters.track_memory_s > 0.0 and camera.results.needs_identities():
             proposals = self._identify(proposals, frame, camera, parameters.track_memory_s)

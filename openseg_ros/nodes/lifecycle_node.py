@@ -1,9 +1,9 @@
 """The lifecycle node: images and queries in, masks and regions out. The work is in the modules beside this one.
 
-Threads: the executor's thread only moves messages; one thread runs the network on the newest images
-(`frame_worker`), one encodes queries (`query_worker`), one answers services and goals (`request_thread`). The executor
-is single-threaded on purpose: its callbacks take microseconds, and handing each of them to a thread pool costs more
-than it can save. Measured on two cores at 640x480 and 30 Hz, from the stamp to the image callback: 1.7 ms median and
+Threads: the executor's thread only moves messages; one thread runs the network on the newest images and one publishes
+what it says (`frame_worker`), one encodes queries (`query_worker`), one answers services and goals (`request_thread`).
+The executor is single-threaded on purpose: its callbacks take microseconds, and handing each of them to a thread pool
+costs more than it can save. Measured on two cores at 640x480 and 30 Hz, from the stamp to the image callback: 1.7 ms median and
 2.4 ms at the 99th percentile with one thread, 4.6 ms and 13 ms with rclpy's MultiThreadedExecutor.
 """
 
@@ -31,7 +31,7 @@ from openseg_ros.nodes.counters import ImageCounters, NodeCounters, of_camera
 from openseg_ros.nodes.depth_input import DepthInput
 from openseg_ros.nodes.diagnostics import DiagnosticsPublisher
 from openseg_ros.nodes.find_object_action import FindObjectAction
-from openseg_ros.nodes.frame_worker import Frame, FrameWorker
+from openseg_ros.nodes.frame_worker import Frame, FrameWorker, Rest
 from openseg_ros.nodes.image_processing import ImageProcessing
 from openseg_ros.nodes.impossible_transitions import answer_impossible_transitions
 from openseg_ros.nodes.loaded_model import LoadedModel, load_model
@@ -267,10 +267,9 @@ class OpensegNode(LifecycleNode):
         camera.newest.received = frame = Frame(camera.name, message, time.monotonic())
         self._frames.offer(frame)
 
-    def _process(self, frame: Frame) -> None:
-        """Runs in the frame thread."""
+    def _process(self, frame: Frame) -> Rest | None:
         assert self._processing is not None
-        self._processing.process(self._cameras[frame.camera], frame)
+        return self._processing.process(self._cameras[frame.camera], frame)
 
     def _superseded(self, camera: str) -> None:
         self._cameras[camera].counters.image_dropped("superseded_by_newer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,6 +73,7 @@ def load_model(parameters: NodeParameters, progress: Callable[[str], None]) -> L
         precision=parameters.precision,
         device=parameters.device,
         input_size=parameters.network_size,
+        threads=parameters.engine_threads or max(len(os.sched_getaffinity(0)) - 1, 1),
         progress=progress,
     )
     encoder = load_text_encoder(weights.description.text_encoder, parameters.backend, progress)

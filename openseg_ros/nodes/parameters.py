@@ -106,6 +106,13 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         pattern=r"(\d+x\d+)?",
     ),
     ParameterSpecification(
+        "engine_threads",
+        0,
+        "Processor cores that OpenVINO uses for one image; 0: all but one, which is left to everything else.",
+        Change.UNCONFIGURED,
+        limits=(0, 1024),
+    ),
+    ParameterSpecification(
         "cameras",
         EMPTY_LIST,
         "Names of several cameras, which come in front of the names of their topics: wrist/image, ~/wrist/mask; empty: "
@@ -272,6 +279,7 @@ class NodeParameters:
     precision: str
     device: str
     network_size: tuple[int, int] | None  # (H, W) pixels; None: as trained
+    engine_threads: int
     cameras: tuple[str, ...]
     image_transport: str
     use_3d: bool

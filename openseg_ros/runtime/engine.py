@@ -62,6 +62,7 @@ def create_engine(
     precision: str = "auto",
     device: str = "cpu",
     input_size: tuple[int, int] | None = None,
+    threads: int = 0,
     progress: Callable[[str], None] = _log.info,
 ) -> Engine:
     """Make an engine for `weights`; a compiled one comes from the cache, or is compiled, compared and kept there.
@@ -74,6 +75,7 @@ def create_engine(
             the processor computes in it, else fp32; tensorrt: fp16; torch: fp32).
         device: "cpu", or a torch device such as "cuda:0".
         input_size: (H, W) of the network's input, multiples of 32; None takes the one of the training.
+        threads: processor cores that OpenVINO uses for one image; 0: all of them. Torch keeps its own setting.
         progress: told what begins, if something takes seconds.
 
     Raises:
@@ -87,11 +89,11 @@ def create_engine(
         raise EngineError(f"input size {input_size[0]}x{input_size[1]}: both must be multiples of {COARSEST_STRIDE}")
     chosen = backend if backend != "auto" else "openvino" if device == "cpu" else "tensorrt"
     try:
-        return _create(chosen, weights, precision, device, input_size, progress)
+        return _create(chosen, weights, precision, device, input_size, threads, progress)
     except EngineUnavailable as error:
         if backend != "auto":
             raise
-        engine = _create("torch", weights, precision, device, input_size, progress)
+        engine = _create("torch", weights, precision, device, input_size, threads, progress)
         engine.fallback = str(error)
         _log.warning("torch runs the network, which is slower than %s: %s", chosen, error)
         return engine
@@ -103,6 +105,7 @@ def _create(
     precision: str,
     device: str,
     input_size: tuple[int, int] | None,
+    threads: int,
     progress: Callable[[str], None],
 ) -> Engine:
     if backend == "openvino":
@@ -110,7 +113,7 @@ def _create(
             raise EngineError(f"the openvino backend runs on the CPU, not on '{device}'; use backend torch")
         from openseg_ros.runtime.openvino_engine import load_openvino
 
-        return load_openvino(weights, precision, input_size, progress)
+        return load_openvino(weights, precision, input_size, threads, progress)
     if backend == "tensorrt":
         from openseg_ros.runtime.tensorrt_engine import load_tensorrt
 

@@ -32,10 +32,14 @@ class OpenVinoEngine:
 
     fallback = ""
 
-    def __init__(self, core: Any, weights: Weights, folder: Path, precision: str, size: tuple[int, int]) -> None:
+    def __init__(
+        self, core: Any, weights: Weights, folder: Path, precision: str, size: tuple[int, int], threads: int = 0
+    ) -> None:
         """Open the compiled network in `folder`, whatever its answers are worth; see `load_openvino`."""
         kind = _arithmetic(core, precision)
         hints = {"INFERENCE_PRECISION_HINT": PRECISION_NAMES[kind], "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            hints["INFERENCE_NUM_THREADS"] = str(threads)
         self._compiled = core.compile_model(core.read_model(folder / IR_FILE), "CPU", hints)
         self._request = self._compiled.create_infer_request()
         self.name = f"openvino {precision} CPU"
@@ -63,6 +67,7 @@ def load_openvino(
     weights: Weights,
     precision: str = "auto",
     input_size: tuple[int, int] | None = None,
+    threads: int = 0,
     progress: Progress = _log.info,
 ) -> OpenVinoEngine:
     """The engine, from what was compiled before (a second), or compiled now (some seconds).
@@ -71,6 +76,7 @@ def load_openvino(
         weights: the model.
         precision: see `create_engine`; "int8" must have been compiled by `openseg compile`.
         input_size: (H, W) of the network's input; None takes the one of the training.
+        threads: processor cores for one image; 0: all of them.
         progress: told what begins, if something takes seconds.
 
     Raises:
@@ -82,12 +88,12 @@ def load_openvino(
     if precision == "auto":
         fastest = _fastest_exact(core)
         try:
-            return load_openvino(weights, fastest, input_size, progress)
+            return load_openvino(weights, fastest, input_size, threads, progress)
         except ParityError as error:
             if fastest == "fp32":
                 raise
             _log.warning("%s; fp32 takes its place", error)
-            return load_openvino(weights, "fp32", input_size, progress)
+            return load_openvino(weights, "fp32", input_size, threads, progress)
     recipe, size = _recipe(core, weights, precision, input_size)
     key = entry_key(weights, recipe)
     if precision == "int8":  # needs recorded frames, so it cannot be made here
@@ -99,11 +105,11 @@ def load_openvino(
                 f"openseg compile {weights.folder} --backend openvino --precision int8{chosen} --frames FOLDER_OR_BAG"
             )
         CompilationReport.read(entry).require_parity()
-        return OpenVinoEngine(core, weights, entry, precision, size)
+        return OpenVinoEngine(core, weights, entry, precision, size, threads)
     try:
         with cached_files(key, _compiler(core, weights, recipe, size, progress)) as folder:
             CompilationReport.read(folder).require_parity()
-            return OpenVinoEngine(core, weights, folder, precision, size)
+            return OpenVinoEngine(core, weights, folder, precision, size, threads)
     except OSError as error:
         raise EngineError(f"the compiled network cannot be written anywhere: {error}") from error
 
