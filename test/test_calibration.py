@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given as examples
+from hypothesis import strategies as st
 
 from openseg_ros.runtime.calibration import Calibration, CalibrationNumbers
 from training import calibrate
@@ -21,7 +23,7 @@ from training.evaluation.calibration import (
     cross_fitted_answers,
     expected_calibration_error,
     fit,
-    not_found_precision_at,
+    not_found_threshold,
 )
 from training.evaluation.reliability_plot import reliability_plot
 
@@ -127,11 +129,30 @@ def test_cross_fitted_answers_come_from_the_other_half() -> None:
     assert given.probability[given.right].mean() < 0.05 < 0.95 < given.probability[~given.right].mean()
 
 
-def test_not_found_precision_at_a_recall_by_hand() -> None:
-    present = np.array([True, True, True, True, False, False])
-    given = Answers(np.array([0.9, 0.8, 0.6, 0.2, 0.7, 0.1]), present, present)
-    # Three of four are answered from 0.6 on; of the two answers below it, one is of a phrase that is not there.
-    assert not_found_precision_at(given, 0.75) == (0.6, 0.5)
+def test_the_threshold_of_true_not_found_answers_by_hand() -> None:
+    present = np.array([True, False, True, False, True, False, False])
+    given = Answers(np.array([0.9, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1]), present, present)
+    assert not_found_threshold(given, 0.9) == 0.3, "of two below it, two are absent; of three, only two"
+    assert not_found_threshold(given, 0.75) == 0.6, "of four below it, three are absent"
+    assert not_found_threshold(given, 0.6) == 0.9
+    same = Answers(np.array([0.2, 0.2, 0.5]), np.array([False, True, True]), np.array([False, True, True]))
+    assert np.isnan(not_found_threshold(same, 0.9)), "no threshold lies between two that are equally probable"
+
+
+@examples(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=30), st.sampled_from([0.5, 0.75, 0.9])
+)
+def test_no_larger_threshold_has_as_many_true_not_found_answers(phrases: list, precision: float) -> None:
+    probability, present = np.array([p / 10 for p, _ in phrases]), np.array([there for _, there in phrases])
+    given = Answers(probability, present, present)
+
+    def is_enough(threshold: float) -> bool:
+        return bool(answer_figures(given, threshold)["not_found_precision"] >= precision)  # nan is not
+
+    found = not_found_threshold(given, precision)
+    larger = [value for value in probability if not value <= found]  # all, if none was found
+    assert not any(map(is_enough, larger))
+    assert np.isnan(found) or is_enough(found)
 
 
 def test_reliability_plot_is_a_picture() -> None:

@@ -1,4 +1,4 @@
-"""Turns of several cameras, and of the two threads that process images. Nothing here depends on how long anything takes."""
+"""Turns of several cameras and of the two threads that process images. Nothing depends on how long anything takes."""
 
 from __future__ import annotations
 

@@ -39,12 +39,13 @@ from training.data.records import AnnotatedImages, Record
 from training.data.sources import DataSource, read_source
 from training.data.words import WordRule, extract_words
 from training.evaluation.calibration import (
+    Answers,
     Candidates,
     answer_figures,
     cross_fitted_answers,
     expected_calibration_error,
     fit,
-    not_found_precision_at,
+    not_found_threshold,
 )
 from training.evaluation.phrase_hits import MATCH_IOU
 from training.evaluation.proposal_recall import mask_iou
@@ -52,7 +53,8 @@ from training.evaluation.reliability_plot import reliability_plot
 
 PLOT_FILE = "reliability.png"
 COHORT_WORDS = 200  # of every data set; nine times as many are hardly better (training/EXPERIMENTS.md)
-PRESENT_RECALL = 0.8  # share of the phrases that are there that a robot should at least get an answer to
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)  # at which the answers are shown
+NOT_FOUND_PRECISION = 0.9  # the threshold with so many true NOT_FOUND answers is shown too
 
 
 def collect_candidates(
@@ -156,11 +158,19 @@ def main(
     for name, value in asdict(calibration).items():
         table.add_row(name, f"{value}")
     table.add_row("expected calibration error", f"{expected_calibration_error(given.probability, given.right):.3f}")
-    for key, value in answer_figures(given).items():
-        table.add_row(key.replace("_", " "), f"{value:.3f}")
-    threshold, precision = not_found_precision_at(given, PRESENT_RECALL)
-    table.add_row(f"not found precision at present recall {PRESENT_RECALL}", f"{precision:.3f} (from {threshold:.3f})")
     Console().print(table)
+    Console().print(_by_threshold(given))
+
+
+def _by_threshold(given: Answers) -> Table:
+    """What a robot gets that takes regions from some probability on."""
+    highest = not_found_threshold(given, NOT_FOUND_PRECISION)
+    shown = sorted({*THRESHOLDS, *([] if np.isnan(highest) else [highest])})
+    rows = {threshold: answer_figures(given, threshold) for threshold in shown}
+    table = Table("threshold", *(name.replace("_", " ") for name in next(iter(rows.values()))))
+    for threshold, figures in rows.items():
+        table.add_row(f"{threshold:.3f}", *(f"{value:.3f}" for value in figures.values()))
+    return table
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Threads: the executor's thread only moves messages; one thread runs the network on the newest images and one publishes
 what it says (`frame_worker`), one encodes queries (`query_worker`), one answers services and goals (`request_thread`).
 The executor is single-threaded on purpose: its callbacks take microseconds, and handing each of them to a thread pool
-costs more than it can save. Measured on two cores at 640x480 and 30 Hz, from the stamp to the image callback: 1.7 ms median and
-2.4 ms at the 99th percentile with one thread, 4.6 ms and 13 ms with rclpy's MultiThreadedExecutor.
+costs more than it can save. Measured on two cores at 640x480 and 30 Hz, from the stamp to the image callback: 1.7 ms
+median and 2.4 ms at the 99th percentile with one thread, 4.6 ms and 13 ms with rclpy's MultiThreadedExecutor.
 """
 
 from __future__ import annotations

@@ -115,17 +115,17 @@ def answer_figures(given: Answers, threshold: float = 0.5) -> dict[str, float]:
     }
 
 
-def not_found_precision_at(given: Answers, present_recall: float) -> tuple[float, float]:
-    """Threshold at which just that share of the phrases that are there is answered, and how many NOT_FOUND are true.
+def not_found_threshold(given: Answers, precision: float) -> float:
+    """The largest threshold below which at least the share `precision` of the phrases is absent; NaN if none is.
 
-    Returns:
-        (threshold, precision of NOT_FOUND); NaN without a phrase of either sort.
+    A larger one answers NOT_FOUND to more phrases that are not there, and to more that are.
     """
-    if given.present.all() or not given.present.any():
-        return float("nan"), float("nan")
-    falling = np.sort(given.probability[given.present])[::-1]
-    threshold = float(falling[int(np.ceil(present_recall * len(falling))) - 1])
-    return threshold, answer_figures(given, threshold)["not_found_precision"]
+    order = np.argsort(given.probability, kind="stable")
+    rising, absent = given.probability[order], ~given.present[order]
+    true = np.cumsum(absent) / np.arange(1, len(absent) + 1)  # of the NOT_FOUND answers up to each phrase
+    ends = np.append(rising[1:], np.inf)  # the threshold that ends them there, if the next phrase is not as probable
+    possible = (true >= precision) & (ends > rising) & np.isfinite(ends)
+    return float(ends[possible].max()) if possible.any() else float("nan")
 
 
 def _logistic(columns: np.ndarray, labels: np.ndarray, *, expected: float) -> np.ndarray:

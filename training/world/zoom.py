@@ -10,9 +10,9 @@ pixels: words are learned several times as fast (training/EXPERIMENTS.md).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -21,58 +21,15 @@ from rich.console import Console
 from rich.progress import track
 
 from training.data.broken_records import DatasetError
-from training.data.json_file import read_json
-from training.data.pixels import read_ids, read_image
 from training.world.captions import write_captions
 from training.world.coco_writer import Record, make_folders, write_annotations, write_view
-from training.world.room import STUFF_NAMES, TABLE
-from training.world.view import Segment, View
+from training.world.stored_views import StoredView, StoredWorld, view_of
+from training.world.view import View
 
 MAGNIFICATION = (1.0, 2.2)  # output pixels per image pixel, drawn evenly in the logarithm
 MOST_OF_WINDOW = 0.85  # of its sides that the thing in the middle may fill
 NAMED_SHARE = 0.6  # of a thing's visible pixels that must lie in the window for it to be named
 MIN_PIXELS = 40  # of a thing in the image, to be worth a look
-
-
-@dataclass(frozen=True)
-class _World:
-    """What the files of a rendered data set say."""
-
-    folder: Path
-    annotations: list[dict[str, Any]]
-    names: dict[int, str]  # of the categories, by id
-    ground: str  # what the things lie on
-
-    @classmethod
-    def read(cls, folder: Path) -> _World:
-        table, world = read_json(folder / "panoptic.json"), read_json(folder / "world.json")
-        names = {category["id"]: category["name"] for category in table["categories"]}
-        return cls(folder, table["annotations"], names, world["arguments"].get("ground", TABLE))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One image's annotation."""
-
-    rgb: np.ndarray  # (H, W, 3) uint8
-    ids: np.ndarray  # (H, W) int32
-    segments: tuple[Segment, ...]
-    boxes: np.ndarray  # (S, 4) x y width height
-
-
-def _segment(info: dict[str, Any], names: dict[int, str]) -> Segment:
-    name = names[info["category_id"]]
-    words = info["attributes"]
-    return Segment(
-        id=info["id"],
-        name=name,
-        is_thing=name not in STUFF_NAMES,
-        phrase=info["phrase"],
-        area=info["area"],
-        nouns=tuple(info["nouns"]),
-        colour=words.get("colour"),
-        pattern=words.get("pattern"),  # no size: "big" was said of two in the whole image
-    )
 
 
 def draw_window(
@@ -95,7 +52,7 @@ def draw_window(
     return corner[0], corner[1], sides[0], sides[1]
 
 
-def _close_view(source: _Source, window: tuple[int, int, int, int], size: tuple[int, int], ground: str) -> View:
+def _close_view(source: StoredView, window: tuple[int, int, int, int], size: tuple[int, int], ground: str) -> View:
     top, left, height, width = window
     inside = np.s_[top : top + height, left : left + width]
     shrinks = height > size[0]
@@ -108,21 +65,12 @@ def _close_view(source: _Source, window: tuple[int, int, int, int], size: tuple[
         for segment in source.segments
         if drawn[segment.id] and (not segment.is_thing or there[segment.id] >= NAMED_SHARE * segment.area)
     )
-    ids = np.where(np.isin(ids, [segment.id for segment in named]), ids, 0)
-    table = next((segment.phrase for segment in named if segment.name == TABLE), TABLE)
-    nowhere = np.zeros(size, np.float32)
-    return View(rgb, ids, nowhere, np.eye(3), np.eye(4), named, ground, table.removesuffix(TABLE).strip() or None)
+    return view_of(rgb, ids, named, ground)
 
 
-def _read(world: _World, annotation: dict[str, Any]) -> _Source:
-    stem = Path(annotation["file_name"]).stem
-    segments = tuple(_segment(info, world.names) for info in annotation["segments_info"])
-    boxes = np.array([info["bbox"] for info in annotation["segments_info"]], np.int64).reshape(-1, 4)
-    ids = read_ids(world.folder / "panoptic" / annotation["file_name"])
-    return _Source(read_image(world.folder / "images" / f"{stem}.jpg"), ids, segments, boxes)
-
-
-def _close_views(world: _World, size: tuple[int, int], per_image: int, seed: int) -> Iterator[tuple[View, list[str]]]:
+def _close_views(
+    world: StoredWorld, size: tuple[int, int], per_image: int, seed: int
+) -> Iterator[tuple[View, list[str]]]:
     """Views with one caption each, which names everything in them.
 
     Args:
@@ -132,7 +80,7 @@ def _close_views(world: _World, size: tuple[int, int], per_image: int, seed: int
         seed: of windows and words; an image's views depend on nothing but it and the image's id.
     """
     for annotation in track(world.annotations, f"zooming {world.folder.name}", console=Console(stderr=True)):
-        source = _read(world, annotation)
+        source = StoredView.read(world, annotation)
         random = np.random.default_rng([seed, annotation["image_id"]])
         things = [i for i, s in enumerate(source.segments) if s.is_thing and s.area >= MIN_PIXELS]
         for index in random.permutation(things)[:per_image]:
@@ -157,15 +105,14 @@ def main(
         typer.secho(f"error: --size {size}: {error}; it must be HEIGHTxWIDTH", err=True, fg="red")
         raise typer.Exit(2) from error
     try:
-        world = _World.read(data)
+        world = StoredWorld.read(data)
         make_folders(out)
         records: list[Record] = [
             write_view(out, number, view, captions)
             for number, (view, captions) in enumerate(_close_views(world, (height, width), per_image, seed), 1)
         ]
         arguments = {"data": data.name, "size": size, "per_image": per_image, "ground": world.ground}
-        things = [name for name in world.names.values() if name not in STUFF_NAMES]
-        write_annotations(out, records, things, {"seed": seed, "arguments": arguments})
+        write_annotations(out, records, world.thing_names, {"seed": seed, "arguments": arguments})
     except (DatasetError, OSError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
