@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from openseg_ros.nodes import frame_worker
 from openseg_ros.nodes.frame_worker import Frame, FrameWorker
 
 TIMEOUT_S = 20.0
@@ -200,3 +201,22 @@ def test_stopping_lets_both_threads_finish() -> None:
     threading.Timer(0.2, both.end_rest).start()
     assert both.worker.stop()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("openseg_")]
+
+
+def test_a_thread_that_was_left_behind_ends_once_its_image_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame_worker, "STOP_TIMEOUT_S", 0.1)
+    both = TwoThreads()
+    both.worker.start()
+    both.worker.offer(Frame("a", "slow", 0.0))
+    assert both.events.get(timeout=TIMEOUT_S) == "network slow"
+    assert not both.worker.stop(), "the network has not finished"
+    left_behind = next(thread for thread in threading.enumerate() if thread.name == "openseg_frames")
+    both.worker.start()
+    both.end_all()
+    left_behind.join(TIMEOUT_S)
+    assert not left_behind.is_alive()
+    monkeypatch.undo()
+    both.run("next")
+    assert both.events.get(timeout=TIMEOUT_S) == "rest next"
+    both.end_all()
+    assert both.worker.stop() and not both.errors

@@ -57,9 +57,8 @@ class FrameWorker:
         self._changed = threading.Condition()
         self._waiting: dict[str, Frame] = {}  # by camera, in the order of their turns
         self._last_start: dict[str, float] = {}  # by camera, on the monotonic clock
-        self._stopping = False
         self._thread: threading.Thread | None = None
-        self._second: _SecondThread | None = None
+        self._second: _SecondThread | None = None  # None while stopped; another one after each start
         self._period = 0.0  # seconds between two starts for one camera; 0: no limit
 
     def set_max_rate(self, hertz: float) -> None:
@@ -70,7 +69,6 @@ class FrameWorker:
 
     def start(self) -> None:
         """Start the threads."""
-        self._stopping = False
         self._waiting = {}
         self._last_start = {}
         self._second = second = _SecondThread(self._on_error)
@@ -80,15 +78,14 @@ class FrameWorker:
 
     def stop(self) -> bool:
         """Let the frames in work finish and end the threads; False if they did not end in time."""
-        if self._thread is None or self._second is None:
-            return True
         with self._changed:
-            self._stopping = True
+            thread, second = self._thread, self._second
+            self._thread = self._second = None
             self._changed.notify()
-        self._thread.join(STOP_TIMEOUT_S)
-        ended = self._second.stop() and not self._thread.is_alive()
-        self._thread = self._second = None
-        return ended
+        if thread is None or second is None:
+            return True
+        thread.join(STOP_TIMEOUT_S)
+        return second.stop() and not thread.is_alive()
 
     def offer(self, frame: Frame) -> None:
         """Make `frame` the next one of its camera; never blocks."""
@@ -102,7 +99,7 @@ class FrameWorker:
     def _run(self, second: _SecondThread) -> None:
         while True:
             with self._changed:
-                frame = self._take()
+                frame = self._take(second)
             if frame is None:
                 return
             try:
@@ -113,9 +110,12 @@ class FrameWorker:
             if rest is not None:
                 second.do(frame.camera, rest)
 
-    def _take(self) -> Frame | None:
-        """Wait until a frame is there and the rate limit allows it; None when stopping. The lock is held."""
-        while not self._stopping:
+    def _take(self, second: _SecondThread) -> Frame | None:
+        """Wait until a frame is there and the rate limit allows it; None after a stop. The lock is held.
+
+        A thread that was left behind ends here, whatever was started after it.
+        """
+        while self._second is second:
             now = time.monotonic()
             due = {camera: self._last_start.get(camera, -math.inf) + self._period for camera in self._waiting}
             ready = next((camera for camera, start in due.items() if start <= now), None)
