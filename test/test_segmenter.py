@@ -28,6 +28,7 @@ from openseg_ros.text.vocabulary import Query
 CUP = (rectangle(10, 20, 30, 50), "cup")  # camera pixels x 80..200, y 40..120
 BOWL = (rectangle(60, 100, 80, 140), "bowl")  # x 400..560, y 240..320
 TABLE = (rectangle(0, 0, 90, 160), "table")
+HANDLE = (rectangle(14, 40, 26, 52), {"cup": 0.99})  # mostly on the cup
 SIGMOID_6 = 1 / (1 + np.exp(-6))
 
 
@@ -77,6 +78,28 @@ def test_regions_come_best_first():
     np.testing.assert_allclose(regions.score, [probability(0.9), probability(0.7)], rtol=1e-4)
     assert regions.roi[:, 1].tolist() == [80, 0]
     np.testing.assert_allclose(regions.margin, regions.score)  # one query: nothing to be confused with
+
+
+def test_of_one_name_on_one_thing_only_the_best_region_is_reported():
+    with_shadow = (rectangle(10, 20, 36, 56), {"cup": 0.9})
+    beside_it = (rectangle(10, 60, 30, 90), {"cup": 0.8})
+    found = segment([with_shadow, CUP, HANDLE, beside_it], "cup")
+    assert found.regions.roi[:, 0].tolist() == [80, 240], "the cup, and the other cup"
+    assert len(found.unmatched) == 2 and set(found.unmatched.label) == {0}, "for those who compare vectors themselves"
+    assert np.unique(found.instances).tolist() == [0, 1, 2]
+
+
+def test_two_names_on_one_thing_are_both_reported():
+    found = segment([CUP, (HANDLE[0], {"fork": 0.9})], "cup", "fork")
+    assert found.regions.phrase == ("cup", "fork")
+
+
+def test_the_best_region_of_a_query_is_never_a_double():
+    # Both are rather bowls than cups, but only the second one is enough of a cup.
+    things = [(CUP[0], {"bowl": 0.9, "cup": 0.3}), (HANDLE[0], {"bowl": 0.8, "cup": 0.7})]
+    found = segment(things, "cup", "bowl")
+    assert found.regions.phrase == ("bowl", "bowl")
+    assert [(result.region, result.status) for result in found.query_results] == [(2, Status.OK), (1, Status.OK)]
 
 
 def test_score_is_the_best_name():
@@ -352,9 +375,9 @@ def test_status_says_how_the_target_fared(things, queries, status, per_query):
 
 
 def test_a_part_of_the_best_region_is_no_rival():
-    handle = (rectangle(14, 40, 26, 52), {"cup": 0.99})  # mostly on the cup
-    assert segment([CUP, handle], "cup").status == Status.OK
-    assert len(segment([CUP, handle], "cup").regions) == 2
+    found = segment([CUP, HANDLE], "cup")
+    assert found.status == Status.OK
+    assert found.regions.roi.tolist() == [[80, 40, 120, 80]]
 
 
 def test_status_numbers_are_those_of_the_message():

@@ -86,10 +86,11 @@ class Segmentation:
 
     @cached_property
     def unmatched(self) -> Regions:
-        """Proposals that answer no query, for those who compare embeddings themselves: label 0, phrase "", margin 0.
+        """Proposals that are not reported, for those who compare embeddings themselves: label 0, phrase "", margin 0.
 
-        Best mask quality first, ids after those of `regions`, which they never share in `instances`. The score is the
-        best for any query looked for, 0 without one. `max_regions` bounds both together.
+        They answer no query, or a better region of the same name lies on the same thing. Best mask quality first, ids
+        after those of `regions`, which they never share in `instances`. The score is the best for any query looked for,
+        0 without one. `max_regions` bounds both together.
         """
         chosen, boxes, masks = self._unmatched
         asked = ~self.vocabulary.background
