@@ -185,7 +185,15 @@ class OpensegNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the inputs; whoever paused the node did so in its life before."""
-        assert self._processing is not None
+        assert self._processing is not None and self._model is not None
+        if not self._model.engine.is_loaded:
+            try:
+                self._model.load_again(self._values, self._begin)
+            except Exception as error:
+                self._fail(f"cannot activate: {error}")
+                return FAILURE
+            finally:
+                self._stage = ""
         self._processing.pause(False)
         for camera in self._cameras.values():
             self._open(camera)
@@ -198,6 +206,9 @@ class OpensegNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the inputs; the image in work is finished first."""
         self._close_inputs()
+        if self._values.unload_on_deactivate and self._model is not None:
+            self._model.engine.unload()
+            gc.collect()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -335,6 +346,7 @@ class OpensegNode(LifecycleNode):
             described |= {
                 "backend": self._model.engine.name,
                 "backend_fallback": self._model.engine.fallback,
+                "is_loaded": str(self._model.engine.is_loaded).lower(),
                 "weights": self._model.weights.embedding_space,
                 "vocabulary_version": str(vocabulary.version),
                 "network_runs": str(self._model.engine.runs),

@@ -10,7 +10,8 @@ import numpy as np
 
 from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.shared_engine import SharedEngine
-from openseg_ros.runtime.engine import EngineOutput, create_engine
+from openseg_ros.runtime.engine import Engine, EngineOutput, create_engine
+from openseg_ros.runtime.engine_cache import keeping_in
 from openseg_ros.runtime.weights import Weights, load_weights
 from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter, SegmenterSettings
@@ -36,6 +37,17 @@ class LoadedModel:
             nms_iou=parameters.nms_iou,
         )
         return Segmenter(engine=self.engine, calibration=self.weights.calibration, settings=settings)
+
+    def warm_up(self, parameters: NodeParameters) -> None:
+        """Run the network: first runs allocate memory and are slower, which the first image should not pay for."""
+        grey = np.full((480, 640, 3), 128, np.uint8)
+        for _ in range(2):
+            self.segmenter(parameters).propose(grey)
+
+    def load_again(self, parameters: NodeParameters, progress: Callable[[str], None]) -> None:
+        """Load the network that `engine.unload` let go; see `load_model` for `parameters`, `progress` and errors."""
+        self.engine.load(_create_engine(self.weights, parameters, progress))
+        self.warm_up(parameters)
 
     def failed_answer(self, image_size: tuple[int, int]) -> NetworkAnswer:
         """What stands for the network's answer where its run failed: one region without a finite number.
@@ -67,19 +79,22 @@ def load_model(parameters: NodeParameters, progress: Callable[[str], None]) -> L
         TextEncoderError: the text encoder of the weights cannot be loaded.
     """
     weights = load_weights(parameters.weights)
-    engine = create_engine(
-        weights,
-        parameters.backend,
-        precision=parameters.precision,
-        device=parameters.device,
-        input_size=parameters.network_size,
-        threads=parameters.engine_threads or max(len(os.sched_getaffinity(0)) - 1, 1),
-        progress=progress,
-    )
-    encoder = load_text_encoder(weights.description.text_encoder, parameters.backend, progress)
-    model = LoadedModel(weights, SharedEngine(engine), encoder)
-    # The first runs allocate memory and are slower; the first camera image should not pay for that.
-    grey = np.full((480, 640, 3), 128, np.uint8)
-    for _ in range(2):
-        model.segmenter(parameters).propose(grey)
+    engine = SharedEngine(_create_engine(weights, parameters, progress))
+    with keeping_in(parameters.engine_cache_dir):
+        encoder = load_text_encoder(weights.description.text_encoder, parameters.backend, progress)
+    model = LoadedModel(weights, engine, encoder)
+    model.warm_up(parameters)
     return model
+
+
+def _create_engine(weights: Weights, parameters: NodeParameters, progress: Callable[[str], None]) -> Engine:
+    with keeping_in(parameters.engine_cache_dir):
+        return create_engine(
+            weights,
+            parameters.backend,
+            precision=parameters.precision,
+            device=parameters.device,
+            input_size=parameters.network_size,
+            threads=parameters.engine_threads or max(len(os.sched_getaffinity(0)) - 1, 1),
+            progress=progress,
+        )

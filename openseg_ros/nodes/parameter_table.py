@@ -8,6 +8,7 @@ setting a valid value clears it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -80,6 +81,8 @@ class ParameterTable:
             values[name] = tuple(text for text in values[name] if text)
         height, _, width = values["network_size"].partition("x")
         values["network_size"] = (int(height), int(width)) if width else None
+        folder = values["engine_cache_dir"]
+        values["engine_cache_dir"] = Path(folder).expanduser() if folder else None
         return NodeParameters(**values)
 
     def _refuse_bad_changes(self, changes: Sequence[Parameter]) -> SetParametersResult:

@@ -6,6 +6,7 @@ import enum
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
@@ -111,6 +112,18 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         "Processor cores that OpenVINO uses for one image; 0: all but one, which is left to everything else.",
         Change.UNCONFIGURED,
         limits=(0, 1024),
+    ),
+    ParameterSpecification(
+        "engine_cache_dir",
+        "",
+        "Folder of the compiled networks; empty: $OPENSEG_CACHE, else openseg_ros in the user's cache folder.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpecification(
+        "unload_on_deactivate",
+        False,
+        "Frees the network's memory while the node is inactive; activating then takes about a second longer.",
+        Change.UNCONFIGURED,
     ),
     ParameterSpecification(
         "cameras",
@@ -280,6 +293,8 @@ class NodeParameters:
     device: str
     network_size: tuple[int, int] | None  # (H, W) pixels; None: as trained
     engine_threads: int
+    engine_cache_dir: Path | None
+    unload_on_deactivate: bool
     cameras: tuple[str, ...]
     image_transport: str
     use_3d: bool

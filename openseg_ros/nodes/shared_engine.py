@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from openseg_ros.runtime.engine import Engine, EngineOutput
+from openseg_ros.runtime.engine import Engine, EngineError, EngineOutput
 
 
 class SharedEngine:
@@ -14,16 +14,31 @@ class SharedEngine:
 
     def __init__(self, engine: Engine) -> None:
         """Share `engine`, which nobody else may use from now on."""
-        self._engine = engine
         self._lock = threading.Lock()
         self.runs = 0
+        self.load(engine)
+
+    def load(self, engine: Engine) -> None:
+        """Use `engine` from now on."""
+        self._engine: Engine | None = engine
         self.name = engine.name
         self.input_size = engine.input_size
         self.stride = engine.stride
         self.fallback = engine.fallback
 
+    def unload(self) -> None:
+        """Let the engine's memory go, once a run that is going on has ended."""
+        self._engine = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it can run."""
+        return self._engine is not None
+
     def infer(self, images: np.ndarray, valid: np.ndarray) -> EngineOutput:
         """Run the network; see `Engine.infer`."""
         with self._lock:
+            if self._engine is None:
+                raise EngineError("the network is not loaded while the node is inactive")
             self.runs += 1
             return self._engine.infer(images, valid)

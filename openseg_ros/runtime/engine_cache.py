@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ ENTRIES = 8  # last used are kept; the shipped model takes 30 MB
 CHECKSUMS = "sha256.json"
 
 _log = logging.getLogger(__name__)
+_chosen: ContextVar[Path | None] = ContextVar("folder of kept networks", default=None)
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,19 @@ class EngineRecipe:
 
 
 def cache_folder() -> Path:
-    """Where entries lie: `$OPENSEG_CACHE`, else `openseg_ros` in the user's cache folder (`$XDG_CACHE_HOME`)."""
-    chosen = os.environ.get("OPENSEG_CACHE")
+    """Where entries lie: as `keeping_in` says, else `$OPENSEG_CACHE`, else in the user's cache folder."""
+    chosen = _chosen.get() or os.environ.get("OPENSEG_CACHE")
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "openseg_ros"
+
+
+@contextmanager
+def keeping_in(folder: Path | None) -> Iterator[None]:
+    """Entries lie in `folder` meanwhile, for this thread; None changes nothing."""
+    token = _chosen.set(folder)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def entry_key(weights: Weights, recipe: EngineRecipe) -> str:

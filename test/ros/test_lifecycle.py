@@ -74,6 +74,33 @@ def test_every_transition(start_node: NodeStarter, options: list[str], peer: Pee
     shut_down(peer, node)
 
 
+@pytest.mark.timeout(600)  # the engine is compiled twice
+def test_the_network_is_unloaded_while_inactive(
+    start_node: NodeStarter, peer: Peer, model_folder: Path, tmp_path: Path
+) -> None:
+    engines, parameters = tmp_path / "engines", tmp_path / "parameters.yaml"
+    parameters.write_text(
+        f"/**:\n  ros__parameters:\n    engine_cache_dir: {engines}\n    unload_on_deactivate: true\n"
+    )
+    options = ("--weights", str(model_folder), "--backend", "openvino", "--queries", "cup", "--no-autostart")
+    node = start_node(*options, "--params-file", str(parameters))
+    diagnostics = wait_for_node(peer)
+    assert peer.change_state("configure"), node.output()
+    assert len(list(engines.iterdir())) == 2, "the network and the text encoder are kept where the parameter says"
+    for _ in range(2):
+        assert peer.change_state("activate") and peer.fresh_status(diagnostics)["is_loaded"] == "true"
+        assert ask_for_one_answer(peer).query == "cup"
+        assert peer.change_state("deactivate")
+        diagnostics = peer.record(DiagnosticArray, "/diagnostics")
+        assert peer.fresh_status(diagnostics)["is_loaded"] == "false"
+
+    shutil.rmtree(engines)
+    assert peer.change_state("activate"), "a kept network that has gone is made again"
+    assert len(list(engines.iterdir())) == 1
+    assert ask_for_one_answer(peer).query == "cup"
+    shut_down(peer, node)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # the engine is compiled first
 def test_fifty_lives_with_flat_memory(start_node: NodeStarter, peer: Peer, model_folder: Path) -> None:
