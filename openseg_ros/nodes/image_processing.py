@@ -22,6 +22,7 @@ from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmentation import Segmentation
 from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter
+from openseg_ros.text.vocabulary import Vocabulary
 
 
 class ImageProcessing:
@@ -73,9 +74,9 @@ class ImageProcessing:
         except ImageError as error:
             camera.counters.bad_input.count(error.fault.value, f"image refused: {error}")
             return None
-        segmenter = self._context.model.segmenter(parameters)
-        answer = self._run(segmenter, rgb, camera)
-        return partial(self._publish, camera, frame, rgb, parameters, segmenter, answer)
+        vocabulary = self._context.queries.vocabulary  # the snapshot that every output of this image is scored with
+        answer = self._run(self._context.model.segmenter(parameters), rgb, camera)
+        return partial(self._publish, camera, frame, rgb, parameters, vocabulary, answer)
 
     def _publish(
         self,
@@ -83,12 +84,12 @@ class ImageProcessing:
         frame: Frame,
         rgb: np.ndarray,
         parameters: NodeParameters,
-        segmenter: Segmenter,
+        vocabulary: Vocabulary,
         answer: NetworkAnswer,
     ) -> None:
         """Score what the network said of `rgb`, (H, W, 3) uint8, and publish it."""
         header: Header = frame.message.header
-        vocabulary = self._context.queries.vocabulary  # the snapshot that every output of this image is scored with
+        segmenter = self._context.model.segmenter(parameters)
         proposals = segmenter.choose(answer)
         if parameters.track_memory_s > 0.0 and camera.results.needs_identities():
             proposals = self._identify(proposals, frame, camera, parameters.track_memory_s)
