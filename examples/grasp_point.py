@@ -53,23 +53,22 @@ class GraspPlanner(Node):
             answer = self.newest
             if answer is None or answer.vocabulary_version != reply.version:
                 continue  # an image from before our query
-            found = [region for region in answer.regions if region.phrase == phrase]
-            best = max(found, key=lambda region: region.score, default=None)
-            if best is None:
-                reason = f"no region looks like '{phrase}'"
+            target = next((region for region in answer.regions if region.id == answer.target_id), None)
+            if target is None:
+                reason = f"nothing looks like '{phrase}'"
             elif answer.status == RegionArray.AMBIGUOUS:
-                reason = f"there are {len(found)} like '{phrase}': say which one"
-            elif math.isnan(best.centroid.z):
+                reason = f"there are several like '{phrase}': say which one"
+            elif math.isnan(target.centroid.z):
                 reason = "it is seen, but without depth"
             else:
-                return answer, best
+                return answer, target
         raise LookupError(f"not found in {timeout_s:g} s: {reason}")
 
 
 def main() -> int:
     """Print the grasp point, or why there is none."""
     parser = argparse.ArgumentParser(description="Ask for an object and print where to grasp it.")
-    parser.add_argument("phrase", help='what to look for, for example "red mug"')
+    parser.add_argument("phrase", help='what to look for, for example "red mug" or "the mug next to the plate"')
     parser.add_argument("--node", default="/openseg", help="name of the segmentation node")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds to wait")
     options = parser.parse_args()

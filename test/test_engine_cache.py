@@ -123,6 +123,14 @@ def test_least_recently_used_entries_go(cache: Path) -> None:
     assert not (cache / "key1").exists()
 
 
+def test_folders_of_others_stay(cache: Path) -> None:
+    for number in range(2 * engine_cache.ENTRIES):
+        (cache / f"photos of {number}").mkdir(parents=True)
+        engine_cache.keep_files(f"key{number}", lambda folder: (folder / "content").write_text("x"))
+    assert len(list(cache.glob("photos*"))) == 2 * engine_cache.ENTRIES
+    assert len(list(cache.glob("key*"))) == engine_cache.ENTRIES
+
+
 def test_failed_making_leaves_the_older_entry(cache: Path) -> None:
     engine_cache.keep_files("key", lambda folder: (folder / "content").write_text("old"))
 

@@ -175,9 +175,10 @@ def test_useless_masks_are_dropped(logits, kept):
 
 def test_of_two_proposals_of_one_object_the_surer_stays():
     twice = [(rectangle(10, 20, 30, 50, logit=2.0), "cup"), (rectangle(10, 20, 30, 51, logit=5.0), "cup")]
-    regions = segment(twice, "cup").regions
-    assert regions.roi.tolist() == [[80, 40, 124, 80]]
-    assert len(segment(twice, "cup", nms_iou=0.99).regions) == 2
+    found = segment(twice, "cup")
+    assert found.regions.roi.tolist() == [[80, 40, 124, 80]] and not len(found.unmatched)
+    found = segment(twice, "cup", nms_iou=0.99)
+    assert len(found.regions) == len(found.unmatched) == 1
 
 
 def test_a_chain_of_overlaps_keeps_its_end():
@@ -258,12 +259,32 @@ def test_labels_above_254_need_16_bits():
     assert found.regions.label.tolist() == [300]
 
 
+def doubles(p, proposals, vocabulary):
+    """Regions that are left out for a better one of the same name, one by one."""
+    background = np.array([query.background for query in vocabulary.queries])
+    thresholds = np.array([0.5 if query.threshold < 0 else query.threshold for query in vocabulary.queries])
+    passes = (p >= thresholds) & ~background & (p >= p[:, background].max(1, initial=0)[:, None])
+    score = np.where(passes, p, -1)
+    kept, left_out = [], []
+    for row in sorted(np.flatnonzero(passes.any(1)), key=lambda row: -score[row].max()):
+        better = [
+            other
+            for other in kept
+            if score[other].argmax() == score[row].argmax()
+            and proposals.overlap[row, other] > 0.5
+            and (passes[other] >= passes[row]).all()
+        ]
+        (left_out if better else kept).append(row)
+    return left_out
+
+
 def brute_force_mask(made, proposals, vocabulary):
     """The rule of `Segmentation.mask`, every query at every pixel; and which pixels are far from a tie."""
     soft = 1 / (1 + np.exp(-proposals.mask_logits.astype(np.float64)))
     cosine = proposals.embeddings @ vocabulary.embeddings.T
     best = np.stack([cosine[:, vocabulary.owner == q].max(1) for q in range(len(vocabulary.queries))], 1)
     p = 1 / (1 + np.exp(-(8.0 * best.astype(np.float64) - 4.0)))
+    p[doubles(p, proposals, vocabulary)] = 0
     share = (p[:, :, None, None] * soft[:, None]).max(0) / np.maximum(soft.max(0), 1e-6)
     thresholds = np.array([0.5 if query.threshold < 0 else query.threshold for query in vocabulary.queries])
     covered_cells = (proposals.mask_logits > 0).any(0)

@@ -62,8 +62,9 @@ def compile_weights(
 ) -> None:
     """Compile weights for this machine and compare the engine with the reference.
 
-    The engine goes to the cache ($OPENSEG_CACHE, or openseg_ros in the user's cache folder), where the node finds it.
-    It is refused, and the exit status is 1, if its masks, embeddings or labels differ too much from the reference's.
+    The engine goes to the cache ($OPENSEG_CACHE, or openseg_ros in the user's cache folder), where the node finds it if
+    its parameter engine_cache_dir is empty or says the same. It is refused, and the exit status is 1, if its masks,
+    embeddings or labels differ too much from the reference's.
     """
     from rich.console import Console
 

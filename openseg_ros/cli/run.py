@@ -1,4 +1,4 @@
-"""`openseg run`: everything that the launch file does, for an installation with pip alone."""
+"""`openseg run`: the node with the options of the launch file, for an installation with pip alone."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def run(
         from openseg_ros.nodes.openseg_node import run_node
     except ImportError as error:
         typer.echo(
-            f"openseg run needs ROS 2 (rclpy and our messages): {error}. See 'Installation' in the README.", err=True
+            f"openseg run needs ROS 2 (rclpy and our messages): {error}. See 'Use it on a robot' in the README.",
+            err=True,
         )
         raise typer.Exit(1) from error
 

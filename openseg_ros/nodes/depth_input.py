@@ -21,7 +21,7 @@ from openseg_ros.geometry.pinhole import Pinhole
 from openseg_ros.image_messages import ImageError, decode_depth
 from openseg_ros.nodes.stamp import nanoseconds
 
-KEPT = 16  # depth images: half a second of a 30 Hz camera, longer than an image waits for the network
+KEPT = 16  # depth images: half a second of a 30 Hz camera, longer than an image waits for its network's run
 FLOWING_S = 1.0  # depth that came within this time will come again, and is worth waiting for
 _STAMP = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the byte order in the CDR header
 

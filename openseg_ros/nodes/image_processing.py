@@ -64,7 +64,10 @@ class ImageProcessing:
             What publishes the answer; None if there is none.
         """
         parameters = self._context.parameters()
-        cause = self._cause_to_drop(camera, frame.message.header, parameters)
+        cause = self._cause_to_drop(frame.message.header, parameters)
+        draws_overlay = not cause and camera.results.takes_overlay_turn(parameters.overlay_rate_hz)
+        if not (cause or draws_overlay or camera.results.is_wanted() or self._find_object.is_searching):
+            cause = "nobody_subscribes"
         if cause:
             camera.counters.image_dropped(cause)
             return None
@@ -76,7 +79,7 @@ class ImageProcessing:
             return None
         vocabulary = self._context.queries.vocabulary  # the snapshot that every output of this image is scored with
         answer = self._run(self._context.model.segmenter(parameters), rgb, camera)
-        return partial(self._publish, camera, frame, rgb, parameters, vocabulary, answer)
+        return partial(self._publish, camera, frame, rgb, parameters, vocabulary, answer, draws_overlay)
 
     def _publish(
         self,
@@ -86,6 +89,7 @@ class ImageProcessing:
         parameters: NodeParameters,
         vocabulary: Vocabulary,
         answer: NetworkAnswer,
+        draws_overlay: bool,
     ) -> None:
         """Score what the network said of `rgb`, (H, W, 3) uint8, and publish it."""
         header: Header = frame.message.header
@@ -105,17 +109,16 @@ class ImageProcessing:
         camera.results.publish_results(segmentation, rgb, points, header, parameters, output_frame)
         camera.counters.image_processed(self._age(header), _fate_of_target(segmentation))
         self._find_object.look_at(camera, header, answer)
-        camera.results.publish_overlay(segmentation, rgb, header, parameters.overlay_rate_hz)
+        if draws_overlay:
+            camera.results.publish_overlay(segmentation, rgb, header)
 
-    def _cause_to_drop(self, camera: Camera, header: Header, parameters: NodeParameters) -> str:
-        """The key in diagnostics; empty for an image that is to be processed."""
+    def _cause_to_drop(self, header: Header, parameters: NodeParameters) -> str:
+        """The key in diagnostics, whoever listens; empty for an image that may be processed."""
         if self.is_paused:
             return "paused"
         age = self._age(header)
         if parameters.max_image_age_s > 0.0 and age is not None and age > parameters.max_image_age_s:
             return "too_old"
-        if not (camera.results.is_wanted(parameters.overlay_rate_hz) or self._find_object.is_searching):
-            return "nobody_subscribes"
         return ""
 
     def _run(self, segmenter: Segmenter, rgb: np.ndarray, camera: Camera) -> NetworkAnswer:

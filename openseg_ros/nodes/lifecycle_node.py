@@ -10,6 +10,7 @@ median and 2.4 ms at the 99th percentile with one thread, 4.6 ms and 13 ms with 
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -190,10 +191,12 @@ class OpensegNode(LifecycleNode):
             try:
                 self._model.load_again(self._values, self._begin)
             except Exception as error:
+                self._model.engine.unload()
                 self._fail(f"cannot activate: {error}")
                 return FAILURE
             finally:
                 self._stage = ""
+            self._counters.error_solved()
         self._processing.pause(False)
         for camera in self._cameras.values():
             self._open(camera)
@@ -204,11 +207,11 @@ class OpensegNode(LifecycleNode):
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the inputs; the image in work is finished first."""
+        """Close the inputs; the images in work, two at most, are finished first."""
         self._close_inputs()
         if self._values.unload_on_deactivate and self._model is not None:
             self._model.engine.unload()
-            gc.collect()
+            _give_memory_back()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -258,7 +261,7 @@ class OpensegNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self._subscriptions_while_active.clear()
         if not self._frames.stop():
-            self._fail("the engine did not finish its image; its thread is left behind")
+            self._fail("an image was not finished in time; its thread is left behind")
         for camera in self._cameras.values():
             camera.forget()
         if self._find_object is not None:
@@ -269,7 +272,7 @@ class OpensegNode(LifecycleNode):
         self._until_cleanup.close()
         self._cameras = {}
         self._model = self._queries = self._vocabulary = self._find_object = self._processing = None
-        gc.collect()  # networks and exported graphs hold reference cycles; the memory shall be free now
+        _give_memory_back()
 
     # ------------------------------------------------------------------------------------------- images
 
@@ -300,6 +303,8 @@ class OpensegNode(LifecycleNode):
 
     def _on_query_array(self, message: QueryArray) -> None:
         assert self._queries is not None
+        if message.requester:
+            self.get_logger().info(f"{len(message.queries)} queries from {message.requester}")
         self._queries.ask(queries_from_message(message), replace=message.replace)
 
     def _announce(self, report: QueryReport) -> None:
@@ -354,3 +359,11 @@ class OpensegNode(LifecycleNode):
                 "queries": str(sum(not query.background for query in vocabulary.queries)),
             }
         return described
+
+
+def _give_memory_back() -> None:
+    """Free what is no longer used now: networks and exported graphs hold reference cycles, torch keeps GPU memory."""
+    gc.collect()
+    torch = sys.modules.get("torch")  # not imported where OpenVINO runs kept networks
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -93,6 +93,7 @@ def region_array_message(
         width=segmentation.width,
         vocabulary_version=segmentation.vocabulary.version,
         query="" if target is None else segmentation.vocabulary.queries[target].text,
+        target_id=segmentation.target_region or 0,
         status=int(segmentation.status),
         embedding_space=embedding_space,
         regions=[region for part in regions for region in _region_messages(part, middles[part.id - 1])],

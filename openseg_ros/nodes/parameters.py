@@ -122,7 +122,7 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
         "unload_on_deactivate",
         False,
-        "Frees the network's memory while the node is inactive; activating then takes about a second longer.",
+        "Frees the network's memory while the node is inactive; activating loads it again (a kept one in a second).",
         Change.UNCONFIGURED,
     ),
     ParameterSpecification(

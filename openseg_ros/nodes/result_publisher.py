@@ -91,9 +91,18 @@ class ResultPublisher:
         for publisher in (*self._results, self._overlay, self._overlay_jpeg):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def is_wanted(self, overlay_rate_hz: float) -> bool:
-        """Whether anybody subscribes to an output that is due now."""
-        return any(map(_is_subscribed, self._results)) or self._overlay_is_due(overlay_rate_hz)
+    def is_wanted(self) -> bool:
+        """Whether anybody subscribes to an output, the picture for people apart."""
+        return any(map(_is_subscribed, self._results))
+
+    def takes_overlay_turn(self, rate_hz: float) -> bool:
+        """Whether a picture for people is wanted and due; if so, the next one is due a period later."""
+        if rate_hz <= 0.0 or time.monotonic() - self._last_overlay < 1.0 / rate_hz:
+            return False
+        if not (_is_subscribed(self._overlay) or _is_subscribed(self._overlay_jpeg)):
+            return False
+        self._last_overlay = time.monotonic()
+        return True
 
     def needs_identities(self) -> bool:
         """Whether anybody subscribes to an output with identities."""
@@ -168,21 +177,13 @@ class ResultPublisher:
         if _is_subscribed(self._points):
             self._points.publish(clouds.scene(header))
 
-    def publish_overlay(self, segmentation: Segmentation, rgb: np.ndarray, header: Header, rate_hz: float) -> None:
-        """Publish a picture for people if one is due; `rgb` is the processed image, (H, W, 3) uint8."""
-        if not self._overlay_is_due(rate_hz):
-            return
-        self._last_overlay = time.monotonic()
+    def publish_overlay(self, segmentation: Segmentation, rgb: np.ndarray, header: Header) -> None:
+        """Publish a picture for people; `rgb` is the processed image, (H, W, 3) uint8."""
         picture = draw_overlay(rgb, segmentation)
         if _is_subscribed(self._overlay):
             self._overlay.publish(encode_image(picture, "rgb8", header))
         if _is_subscribed(self._overlay_jpeg):
             self._overlay_jpeg.publish(encode_jpeg(picture, header))
-
-    def _overlay_is_due(self, rate_hz: float) -> bool:
-        if rate_hz <= 0.0 or time.monotonic() - self._last_overlay < 1.0 / rate_hz:
-            return False
-        return _is_subscribed(self._overlay) or _is_subscribed(self._overlay_jpeg)
 
 
 def _is_subscribed(publisher: LifecyclePublisher | None) -> bool:

@@ -29,6 +29,7 @@ from openseg_ros.nodes.query_worker import QueryReport, QueryStatus
 from openseg_ros.nodes.request_context import OWN_QUERIES_VERSION, RequestContext
 from openseg_ros.nodes.request_thread import RequestError, RequestThread, settle
 from openseg_ros.runtime.engine import EngineError
+from openseg_ros.segmenter.segmentation import Status
 from openseg_ros.srv import EncodeText, FindRegions, SegmentImage, SetQuery
 from openseg_ros.text.vocabulary import Query, QueryError, build_vocabulary, encode_phrases
 
@@ -149,6 +150,8 @@ class Services:
         points = context.points(camera, header, (segmentation.height, segmentation.width))
         response.regions = context.region_array(segmentation, header, points)
         response.regions.status = int(status)
+        if status == Status.NOT_FOUND:
+            response.regions.target_id = 0
 
     def _segment_image(self, request: SegmentImage.Request, response: SegmentImage.Response) -> None:
         context = self._context

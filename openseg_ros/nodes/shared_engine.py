@@ -14,13 +14,13 @@ class SharedEngine:
 
     def __init__(self, engine: Engine) -> None:
         """Share `engine`, which nobody else may use from now on."""
-        self._lock = threading.Lock()
         self.runs = 0
         self.load(engine)
 
     def load(self, engine: Engine) -> None:
         """Use `engine` from now on."""
-        self._engine: Engine | None = engine
+        # A lock for each engine: a new one need not wait for a run of the old one that hangs.
+        self._loaded: tuple[Engine, threading.Lock] | None = (engine, threading.Lock())
         self.name = engine.name
         self.input_size = engine.input_size
         self.stride = engine.stride
@@ -28,17 +28,19 @@ class SharedEngine:
 
     def unload(self) -> None:
         """Let the engine's memory go, once a run that is going on has ended."""
-        self._engine = None
+        self._loaded = None
 
     @property
     def is_loaded(self) -> bool:
         """Whether it can run."""
-        return self._engine is not None
+        return self._loaded is not None
 
     def infer(self, images: np.ndarray, valid: np.ndarray) -> EngineOutput:
         """Run the network; see `Engine.infer`."""
-        with self._lock:
-            if self._engine is None:
-                raise EngineError("the network is not loaded while the node is inactive")
+        loaded = self._loaded
+        if loaded is None:
+            raise EngineError("the network is not loaded while the node is inactive")
+        engine, lock = loaded
+        with lock:
             self.runs += 1
-            return self._engine.infer(images, valid)
+            return engine.infer(images, valid)

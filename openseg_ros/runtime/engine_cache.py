@@ -152,6 +152,6 @@ def _checksums(entry: Path) -> dict[str, str]:
 
 
 def _drop_old(folder: Path) -> None:
-    entries = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    entries = [path for path in folder.iterdir() if (path / CHECKSUMS).is_file()]  # other folders are not ours
     for old in sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True)[ENTRIES:]:
         shutil.rmtree(old, ignore_errors=True)

@@ -12,7 +12,14 @@ import numpy as np
 
 from openseg_ros.runtime.compilation import CompilationReport, Progress, compare_with_reference
 from openseg_ros.runtime.engine import EngineError, EngineOutput, EngineUnavailable
-from openseg_ros.runtime.engine_cache import EngineRecipe, cached_files, entry_key, keep_files, kept_files
+from openseg_ros.runtime.engine_cache import (
+    EngineRecipe,
+    cache_folder,
+    cached_files,
+    entry_key,
+    keep_files,
+    kept_files,
+)
 from openseg_ros.runtime.frames import Frames
 from openseg_ros.runtime.openvino_core import openvino_core
 from openseg_ros.runtime.parity import ParityError
@@ -102,7 +109,8 @@ def load_openvino(
             chosen = f" --size {size[0]}x{size[1]}" if size != weights.description.model.input_size else ""
             raise EngineError(
                 f"no int8 network of {weights.embedding_space} was compiled on this machine: run "
-                f"openseg compile {weights.folder} --backend openvino --precision int8{chosen} --frames FOLDER_OR_BAG"
+                f"OPENSEG_CACHE={cache_folder()} openseg compile {weights.folder} "
+                f"--backend openvino --precision int8{chosen} --frames FOLDER_OR_BAG"
             )
         CompilationReport.read(entry).require_parity()
         return OpenVinoEngine(core, weights, entry, precision, size, threads)

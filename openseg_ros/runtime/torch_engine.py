@@ -51,7 +51,10 @@ class TorchEngine:
     @torch.inference_mode()
     def infer(self, images: np.ndarray, valid: np.ndarray) -> EngineOutput:
         """Run the network; see `Engine.infer`."""
-        inputs = torch.from_numpy(images).to(self._device), torch.from_numpy(valid).to(self._device)
-        with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
-            mask_logits, embeddings = self._network(*inputs)
-        return EngineOutput(mask_logits.cpu().numpy(), embeddings.cpu().numpy())
+        try:
+            inputs = torch.from_numpy(images).to(self._device), torch.from_numpy(valid).to(self._device)
+            with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
+                mask_logits, embeddings = self._network(*inputs)
+            return EngineOutput(mask_logits.cpu().numpy(), embeddings.cpu().numpy())
+        except RuntimeError as error:  # out of memory is one
+            raise EngineError(f"torch failed: {str(error).splitlines()[0]}") from error

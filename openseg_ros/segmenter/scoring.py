@@ -33,7 +33,8 @@ class Scores:
     probability: np.ndarray  # (M, Q) float32
     thresholds: np.ndarray  # (Q,) float32
     passes: np.ndarray  # (M, Q) bool: the region answers the query (never true for background)
-    reported: np.ndarray  # (R,) proposals that are reported, of those of one name on one thing the best
+    is_double: np.ndarray  # (M,) bool: left out, because a better region of the same name lies on the same thing
+    reported: np.ndarray  # (R,) proposals that are reported
     boxes: np.ndarray  # (R, 4) x y width height, tight, camera pixels
     masks: tuple[np.ndarray, ...]  # R of (height, width) bool, cropped to the box
     labelled: np.ndarray  # (R,) query that names the region
@@ -56,12 +57,14 @@ def score_regions(
     scored = np.where(passes[candidates], probability[candidates], -1)
     labelled = scored.argmax(1) if candidates.size else np.zeros(0, np.intp)
     score = scored.max(1, initial=0.0)
-    # The best region of a query is never cut off by many better regions of other queries, and stays beside a better one
-    # of another name on the same thing.
-    best_of_a_query = (scored == scored.max(0, initial=0.0)).any(1)
     order = np.argsort(-score, kind="stable")
-    order = order[best_of_a_query[order] | _one_per_object(proposals, candidates[order], labelled[order])]
-    order = order[np.lexsort((-score[order], ~best_of_a_query[order]))[: settings.max_regions]]
+    is_first = _one_per_object(proposals.overlap, candidates[order], labelled[order], passes[candidates[order]])
+    is_double = np.zeros(len(proposals), bool)
+    is_double[candidates[order[~is_first]]] = True
+    order = order[is_first]
+    # The best region of a query is never cut off by many better regions of other queries.
+    best_of_a_query = (scored[order] == scored[order].max(0, initial=0.0)).any(1)
+    order = order[np.lexsort((-score[order], ~best_of_a_query))[: settings.max_regions]]
     order = order[np.argsort(-score[order], kind="stable")]
 
     reported, boxes, masks = camera_masks(proposals, candidates[order])
@@ -75,6 +78,7 @@ def score_regions(
         probability=probability,
         thresholds=thresholds,
         passes=passes & visible[:, None],
+        is_double=is_double,
         reported=reported,
         boxes=boxes,
         masks=masks,
@@ -88,14 +92,25 @@ def score_regions(
     )
 
 
-def _one_per_object(proposals: Proposals, candidates: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def _one_per_object(
+    overlap: np.ndarray, candidates: np.ndarray, labelled: np.ndarray, passes: np.ndarray
+) -> np.ndarray:
     """(C,) bool: of candidates of one name on one thing, best first, only the best.
 
     Networks propose a thing several times: with its shadow, without its handle. 75 validation images had 1794 regions
-    for 881 things that were asked for, 1161 of them right for 556 things; of these 668 stay, right for 533.
+    for 881 things that were asked for, 1161 of them right for 556 things; of these 668 stay, right for 533. One that
+    answers a query which the better one does not answer stays too.
+
+    Args:
+        overlap: (M, M) of all proposals.
+        candidates: (C,) proposals, best first.
+        labelled: (C,) query that names each.
+        passes: (C, Q) bool: queries that each answers.
     """
-    is_double = proposals.overlap[np.ix_(candidates, candidates)] * (labelled[:, None] == labelled)
-    return suppress_duplicates(is_double, SAME_OBJECT_OVERLAP)
+    answers = passes.astype(np.float32)
+    answers_no_more = (1.0 - answers) @ answers.T == 0.0  # [i, j]: what j answers, i answers too
+    may_double = answers_no_more & (labelled[:, None] == labelled)
+    return suppress_duplicates(overlap[np.ix_(candidates, candidates)] * may_double, SAME_OBJECT_OVERLAP)
 
 
 def best_answer(

@@ -147,8 +147,8 @@ class Segmentation:
         Semantic segmentation by eq. 6 of the paper with changes that make it an answer for a robot. Where the paper
         sums <w, z> s over all proposals, this takes the largest p s over the kept ones, relative to the largest s: a
         cup keeps its probability of 0.98 where a region of the table lies under it (their mean would be below any
-        threshold), and so `mask` agrees with `regions` and `instances`. Pixels that no region covers are unlabelled
-        instead of taking the least bad name.
+        threshold), and so `mask` agrees with `regions` and `instances`, in which doubles have no part either. Pixels
+        that no region covers are unlabelled instead of taking the least bad name.
         """
         vocabulary = self.vocabulary
         if not vocabulary.num_labels:
@@ -312,7 +312,7 @@ class Segmentation:
             return winner, best
         named = scores.probability.argmax(1)
         strength = scores.probability[np.arange(len(named)), named]
-        regions = np.flatnonzero(strength >= floor)
+        regions = np.flatnonzero((strength >= floor) & ~scores.is_double)
         if not regions.size:
             return winner, best
         covered = np.any(proposals.masks, axis=0).astype(np.uint8)
@@ -338,7 +338,7 @@ class Segmentation:
 
     def _strongest(self, query: int, soft: np.ndarray, floor: float) -> np.ndarray:
         """(cells,) largest p_n s_n over the proposals with at least `floor` probability of `query`."""
-        rows = self._scores.probability[:, query] >= floor
+        rows = (self._scores.probability[:, query] >= floor) & ~self._scores.is_double
         shares = soft[rows]
         shares *= self._scores.probability[rows, query, None]
         strongest: np.ndarray = shares.max(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from ros.ros_peer import RELIABLE, NodeProcess, Peer, Recorder, ask, picture, wait_until
 from sensor_msgs.msg import Image
@@ -56,6 +57,7 @@ def test_typed_queries_have_relations_too(peer: Peer, node: NodeProcess, states:
         found = peer.call(SegmentImage, "/openseg/segment_image", request)
         assert found.success and found.regions.query == "bowl"
         assert (found.regions.status, len(found.regions.regions)) == (wanted.status, len(wanted.regions)), said
+        assert found.regions.target_id == (wanted.target_region or 0)
         targets.add(wanted.status)
     assert len(targets) > 1, "sentences that succeed and sentences that do not"
 
@@ -91,6 +93,10 @@ def test_sentences_choose_as_the_library_does(
             assert answer.status == wanted.status, said
             assert {region.phrase for region in answer.regions} <= {"bowl"}
             np.testing.assert_array_equal(mask, wanted.target_mask, err_msg=said)
+            rois = [region.roi for region in answer.regions if region.id == answer.target_id]
+            assert [(roi.x_offset, roi.y_offset, roi.width, roi.height) for roi in rois] == [
+                cv2.boundingRect(mask) for _ in range(int(mask.any()))
+            ], "the target's region is the one of the target mask, and there is none without a target"
             masks.add(mask.tobytes())
             seen[wanted.status] = (said, seed, wanted.target_result)
         status = peer.fresh_status(diagnostics)

@@ -158,6 +158,7 @@ def test_a_new_phrase_is_found_in_the_last_image_without_the_network(
         best = find(peer, phrase, top_k=3)
         ranked = library.segment(picture(1), [phrase], background=False, score_threshold=0.0, max_regions=3)
         assert len(best.regions.regions) == 3 and best.regions.status == int(want.status)
+        assert best.regions.target_id == (want.target_region or 0), "what is not good enough is no target"
         assert_same_regions(best.regions, ranked)
     assert found > 0, "empty answers prove nothing"
 
