@@ -1,4 +1,4 @@
-"""The whole node over DDS: stamp to answer at 10, 30 and 60 Hz, with and without new queries; processor time and memory.
+"""The whole node over DDS: stamp to answer at 10, 30 and 60 Hz, also with new queries; processor time and memory.
 
 python -m benchmark.node --weights tabletop --seconds 20
 
