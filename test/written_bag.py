@@ -62,6 +62,7 @@ def regions(stamp: int, seen: Sequence[Seen], space: str, version: int = 1, stat
         width=80,
         vocabulary_version=version,
         query="thing",
+        target_id=0,
         status=status,
         embedding_space=space,
         embedding_dim=len(vectors) // max(1, len(seen)),
