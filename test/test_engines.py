@@ -89,7 +89,7 @@ def test_a_mask_that_vanished_lowers_the_mask_iou_alone() -> None:
         ("torch", "auto", "cuda:99", "cannot use device 'cuda:99'"),
         ("torch", "auto", "toaster", "cannot use device 'toaster'"),
         ("torch", "int8", "cpu", "backend torch has no int8"),
-        ("openvino", "int8", "cpu", "run openseg compile .* --precision int8 --frames"),
+        ("openvino", "int8", "cpu", r"OPENSEG_CACHE=\S+ openseg compile .* --precision int8 --frames"),
         ("tensorrt", "auto", "cpu", "tensorrt runs on an NVIDIA GPU, not on 'cpu'"),
         ("tensorrt", "int8", "cuda:0", "backend tensorrt has no int8"),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from ros.ros_peer import RELIABLE, NodeProcess, Peer, Recorder, picture, wait_until
+from diagnostic_msgs.msg import DiagnosticArray
+from ros.ros_peer import BEST_EFFORT, RELIABLE, NodeProcess, Peer, Recorder, picture, wait_until
 from sensor_msgs.msg import Image
 
 IDLE = "images_dropped.nobody_subscribes"
@@ -28,3 +29,23 @@ def test_without_subscribers_nothing_is_computed(node: NodeProcess, peer: Peer, 
     status = peer.fresh_status(diagnostics)
     assert status["images_processed"] == "1"
     assert int(status["network_runs"]) == int(idle["network_runs"]) + 1  # which ran before only to warm up
+
+
+def test_for_pictures_alone_the_network_runs_once_each(node: NodeProcess, peer: Peer, diagnostics: Recorder) -> None:
+    """Images come all the time, also while a picture is drawn: only those that become pictures are processed."""
+    peer.destroy_subscriptions()
+    diagnostics = peer.record(DiagnosticArray, "/diagnostics")
+    before = peer.fresh_status(diagnostics)
+    camera = peer.publisher(Image, "/image", RELIABLE)
+    pictures = peer.record(Image, "/openseg/overlay", BEST_EFFORT)
+
+    def five_are_drawn() -> bool:
+        camera.publish(peer.image(picture()))
+        time.sleep(0.01)
+        return len(pictures.messages) >= 5
+
+    wait_until(five_are_drawn, "five pictures")
+    status = peer.fresh_status(diagnostics)
+    ran = int(status["network_runs"]) - int(before["network_runs"])
+    drawn = len(pictures.messages)
+    assert drawn <= ran <= drawn + 1, f"{ran} runs for {drawn} pictures"
