@@ -84,7 +84,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
 
 def test_a_killed_rendering_process_ends_the_rendering(tmp_path):
     def kill_the_first() -> None:
-        while not any(tmp_path.glob("images/*")):  # both run by then; Python fails otherwise if one goes while it starts
+        while not any(tmp_path.glob("images/*")):  # Python itself fails if one goes while the other is being started
             time.sleep(0.02)
         workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
         workers[0].kill()
