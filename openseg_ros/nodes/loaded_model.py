@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -95,6 +94,6 @@ def _create_engine(weights: Weights, parameters: NodeParameters, progress: Calla
             precision=parameters.precision,
             device=parameters.device,
             input_size=parameters.network_size,
-            threads=parameters.engine_threads or max(len(os.sched_getaffinity(0)) - 1, 1),
+            threads=parameters.engine_threads,
             progress=progress,
         )

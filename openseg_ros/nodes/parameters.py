@@ -109,7 +109,7 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
         "engine_threads",
         0,
-        "Processor cores that OpenVINO uses for one image; 0: all but one, which is left to everything else.",
+        "Processor cores that OpenVINO uses for one image; 0: all. Fewer leave some to other nodes.",
         Change.UNCONFIGURED,
         limits=(0, 1024),
     ),
