@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from openseg_ros.nodes import frame_worker
-from openseg_ros.nodes.frame_worker import Frame, FrameWorker
+from openseg_ros.nodes.frame_worker import Frame, FrameWorker, Rest
 
 TIMEOUT_S = 20.0
 HOURLY = 1 / 3600.0
@@ -136,7 +136,7 @@ class TwoThreads:
             self._process, on_superseded=lambda _: None, on_error=lambda camera, e: self.errors.append((camera, str(e)))
         )
 
-    def _process(self, frame: Frame) -> Callable[[], None] | None:
+    def _process(self, frame: Frame) -> Rest | None:
         self.events.put(f"network {frame.message}")
         self._network.acquire(timeout=TIMEOUT_S)
         return None if frame.message == "refused" else partial(self._finish, frame)

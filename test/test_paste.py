@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from training.data.pixels import read_ids, read_image
-from training.world.coco_writer import make_folders, write_annotations, write_view
+from training.world.coco_writer import write_views
 from training.world.stored_views import view_of
 from training.world.view import Segment
 
@@ -30,9 +30,8 @@ def write_world(folder: Path) -> None:
         Segment(number, name, number == 3, name, int((ids == number).sum()), (name,))
         for number, name in enumerate(("wall", "table", "ball"), 1)
     )
-    make_folders(folder)
-    records = [write_view(folder, number, view_of(rgb, ids, segments, "table"), []) for number in range(1, VIEWS + 1)]
-    write_annotations(folder, records, ["ball"], {"arguments": {"ground": "table"}})
+    view = view_of(rgb, ids, segments, "table")
+    write_views(folder, [(view, [])] * VIEWS, ["ball"], {"arguments": {"ground": "table"}})
 
 
 def write_photos(folder: Path) -> None:

@@ -147,5 +147,15 @@ def write_annotations(
     _dump(out / "world.json", dict(world))
 
 
+def write_views(
+    out: Path, views: Iterable[tuple[View, Sequence[str]]], thing_names: Iterable[str], world: Mapping[str, Any]
+) -> int:
+    """Writes a whole data set: views with their captions, numbered from 1. Returns how many there are."""
+    make_folders(out)
+    records = [write_view(out, number, view, captions) for number, (view, captions) in enumerate(views, 1)]
+    write_annotations(out, records, thing_names, world)
+    return len(records)
+
+
 def _dump(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=None, separators=(",", ":")) + "\n", encoding="utf-8")

@@ -24,7 +24,7 @@ from training.data.broken_records import DatasetError
 from training.data.json_file import read_json
 from training.data.pixels import read_image
 from training.world.captions import write_captions
-from training.world.coco_writer import Record, make_folders, write_annotations, write_view
+from training.world.coco_writer import write_views
 from training.world.stored_views import StoredView, StoredWorld, view_of
 from training.world.view import Segment, View
 
@@ -135,9 +135,8 @@ def _fitted(cut: CutOut, image_height: int, random: np.random.Generator) -> CutO
 
 def _pasted(world: StoredWorld, cuts: Sequence[CutOut], seed: int) -> Iterator[tuple[View, list[str]]]:
     """Views with one caption each, which names everything in them; an image depends on nothing but its id and seed."""
-    for annotation in track(world.annotations, f"pasting into {world.folder.name}", console=Console(stderr=True)):
-        random = np.random.default_rng([seed, annotation["image_id"]])
-        view = paste(StoredView.read(world, annotation), world.ground, cuts, random)
+    for source, random in world.views("pasting into", seed):
+        view = paste(source, world.ground, cuts, random)
         yield view, write_captions(view, random, count=1)
 
 
@@ -150,18 +149,13 @@ def main(
     """Make a data set of rendered tables with things of photos on them."""
     try:
         world, cuts = StoredWorld.read(data), cut_outs(photos)
-        make_folders(out)
-        records: list[Record] = [
-            write_view(out, number, view, captions)
-            for number, (view, captions) in enumerate(_pasted(world, cuts, seed), 1)
-        ]
         things = {*world.thing_names, *(cut.name for cut in cuts)}
         arguments = {"data": data.name, "photos": photos.name, "ground": world.ground}
-        write_annotations(out, records, things, {"seed": seed, "arguments": arguments})
+        count = write_views(out, _pasted(world, cuts, seed), things, {"seed": seed, "arguments": arguments})
     except (DatasetError, OSError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
-    Console().print(f"{out}: {len(records)} views with {len(cuts)} things of photos")
+    Console().print(f"{out}: {count} views with {len(cuts)} things of photos")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from training.data.json_file import read_json
 from training.data.pixels import read_ids, read_image
@@ -38,6 +41,19 @@ class StoredWorld:
     def thing_names(self) -> list[str]:
         """Of all its categories but the surfaces."""
         return [name for name in self.names.values() if name not in STUFF_NAMES]
+
+    def views(self, doing: str, seed: int) -> Iterator[tuple[StoredView, np.random.Generator]]:
+        """Every image, with a generator that depends on nothing but `seed` and its id.
+
+        Args:
+            doing: what is done with them, for the progress bar.
+            seed: of the generators.
+
+        Raises:
+            DatasetError: a picture is missing or damaged.
+        """
+        for annotation in track(self.annotations, f"{doing} {self.folder.name}", console=Console(stderr=True)):
+            yield StoredView.read(self, annotation), np.random.default_rng([seed, annotation["image_id"]])
 
 
 @dataclass(frozen=True)

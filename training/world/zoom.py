@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
 
 from training.data.broken_records import DatasetError
 from training.world.captions import write_captions
-from training.world.coco_writer import Record, make_folders, write_annotations, write_view
+from training.world.coco_writer import write_views
 from training.world.stored_views import StoredView, StoredWorld, view_of
 from training.world.view import View
 
@@ -79,9 +78,7 @@ def _close_views(
         per_image: views of one image at most, each round another thing.
         seed: of windows and words; an image's views depend on nothing but it and the image's id.
     """
-    for annotation in track(world.annotations, f"zooming {world.folder.name}", console=Console(stderr=True)):
-        source = StoredView.read(world, annotation)
-        random = np.random.default_rng([seed, annotation["image_id"]])
+    for source, random in world.views("zooming", seed):
         things = [i for i, s in enumerate(source.segments) if s.is_thing and s.area >= MIN_PIXELS]
         for index in random.permutation(things)[:per_image]:
             height, width = source.ids.shape
@@ -106,17 +103,13 @@ def main(
         raise typer.Exit(2) from error
     try:
         world = StoredWorld.read(data)
-        make_folders(out)
-        records: list[Record] = [
-            write_view(out, number, view, captions)
-            for number, (view, captions) in enumerate(_close_views(world, (height, width), per_image, seed), 1)
-        ]
         arguments = {"data": data.name, "size": size, "per_image": per_image, "ground": world.ground}
-        write_annotations(out, records, world.thing_names, {"seed": seed, "arguments": arguments})
+        views = _close_views(world, (height, width), per_image, seed)
+        count = write_views(out, views, world.thing_names, {"seed": seed, "arguments": arguments})
     except (DatasetError, OSError) as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
-    Console().print(f"{out}: {len(records)} views")
+    Console().print(f"{out}: {count} views")
 
 
 if __name__ == "__main__":
