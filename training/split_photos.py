@@ -2,9 +2,10 @@
 
     python -m training.split_photos --coco coco_train --validation 30 --seed 1 --out DATA
 
-writes DATA/photos_train and DATA/photos_val, each with panoptic.json, captions.json, instances.json and links to the
-photos and id maps, so that nothing is copied. Only photos with an id map can validate; everything known of the others
-trains.
+writes DATA/photos_train and DATA/photos_val, each with panoptic.json, captions.json, instances.json and links to its own
+photos and id maps, so that nothing is copied, and what reads a folder of pictures (training.pseudo_label, --photos of
+training.world.render) sees no photo of the other part. Only photos with an id map can validate; everything known of the
+others trains.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def split(tables: dict[str, dict[str, Any]], validation: int, seed: int) -> tupl
 
 def _write(out: Path, coco: Path, tables: dict[str, dict[str, Any]], kept: set[int]) -> None:
     out.mkdir(parents=True)
+    files: set[str] = set()
     for name, table in tables.items():
         part = {
             **table,
@@ -52,8 +54,14 @@ def _write(out: Path, coco: Path, tables: dict[str, dict[str, Any]], kept: set[i
             "annotations": [entry for entry in table["annotations"] if entry["image_id"] in kept],
         }
         write_atomically(out / f"{name}.json", json.dumps(part).encode())
-    for name in ("images", "panoptic"):
-        (out / name).symlink_to((coco / name).resolve())
+        files.update(f"images/{image['file_name']}" for image in part["images"])
+        if name == "panoptic":
+            files.update(f"panoptic/{entry['file_name']}" for entry in part["annotations"])
+    for file in files:
+        original = (coco / file).resolve()
+        if original.exists():  # a reader says better what is missing than a link to nowhere
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            (out / file).symlink_to(original)
 
 
 def main(
