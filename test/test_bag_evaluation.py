@@ -139,6 +139,19 @@ def test_one_of_several_cameras_is_evaluated_with_the_queries_of_its_node(tmp_pa
     assert found["query_switch_max_s"] == pytest.approx(1.76 - 1.5)
 
 
+def test_depth_with_the_cameras_stamps_is_not_the_camera(tmp_path) -> None:
+    aligned = "/camera/aligned_depth_to_color/image_raw"  # before /camera/image_raw
+    depth: list[Message] = []
+    for k in range(IMAGES):
+        message = image(at(k / 10), np.zeros((*SIZE, 2), np.uint8))
+        message.encoding, message.step, message.data = "16UC1", 160, np.zeros(60 * 160, np.uint8)
+        depth.append((aligned, at(k / 10), message))
+    bag = write_bag(tmp_path / "bag", run() + depth + ground_truth())
+    result = openseg(bag, "--json", "--out", tmp_path / "out")
+    assert json.loads(result.stdout)["camera"] == "/camera/image_raw"
+    assert (tmp_path / "out" / "report.html").read_text().count("<figure>") == 4
+
+
 def test_stamps_of_another_day_are_no_latency(tmp_path) -> None:
     later = [(topic, time + 86_400 * SECOND, message) for topic, time, message in run()]
     found = figures(write_bag(tmp_path / "bag", later))

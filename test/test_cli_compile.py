@@ -116,7 +116,7 @@ def test_refused_engine_ends_with_its_figures(
         (("--backend", "openvino", "--precision", "int8"), "int8 needs recorded frames to calibrate: --frames"),
         (("--backend", "openvino", "--frames", "/nowhere"), "/nowhere is not a folder"),
         (("--backend", "openvino", "--size", "100x128"), "multiples of 32, as in 480x640"),
-        (("--backend", "openvino", "--frames", BAG), "choose one topic"),
+        (("--backend", "openvino", "--frames", BAG, "--topic", "/nothing"), "choose one topic"),
     ],
 )
 def test_what_cannot_be_compiled_is_said_at_once(weights: Weights, arguments: tuple[object, ...], message: str) -> None:
@@ -139,5 +139,7 @@ def test_frames_of_a_folder_are_letterboxed(tmp_path: Path) -> None:
 def test_frames_of_a_bag_are_rgb() -> None:
     frames = read_frames(BAG, CAMERA, 2, (256, 320), 4)
     assert frames.images.shape == (2, 256, 320, 3)
+    # The images of the true objects beside them are no pictures.
+    assert np.array_equal(read_frames(BAG, None, 2, (256, 320), 4).images, frames.images)
     with pytest.raises(RecordingError, match="choose one topic"):
         read_frames(BAG, "/nothing", 2, (256, 320), 4)

@@ -11,7 +11,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys.store import Typestore
 
 from openseg_ros.bags.bag_error import BagError
-from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE
+from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE, types_of
 from openseg_ros.bags.reading import connections_of, header_stamp
 from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
 
@@ -20,11 +20,21 @@ BEFORE = (0.5, 10.0)
 AFTER = 1.0  # s; where the recorder was told of the regions first
 
 
+def picture_topics(reader: Reader) -> list[Connection]:
+    """Topics of pictures: those whose first image is one, not a depth or label image."""
+    store = types_of(reader)
+    found = []
+    for connection in connections_of(reader, IMAGE) + connections_of(reader, COMPRESSED_IMAGE):
+        first = next(reader.messages([connection]), None)
+        if first is not None and decode_picture(store, connection, first[2]) is not None:
+            found.append(connection)
+    return found
+
+
 def camera_topics(reader: Reader, regions_topic: str) -> list[Connection]:
-    """Image topics that may be the node's camera: all but those in the node's own namespace."""
+    """Topics of pictures that may be the node's camera: all but those in the node's own namespace."""
     own = regions_topic.rpartition("/")[0] + "/"
-    images = connections_of(reader, IMAGE) + connections_of(reader, COMPRESSED_IMAGE)
-    return [connection for connection in images if not connection.topic.startswith(own)]
+    return [connection for connection in picture_topics(reader) if not connection.topic.startswith(own)]
 
 
 def read_image(reader: Reader, store: Typestore, cameras: Iterable[Connection], stamp: int, time: int) -> np.ndarray:
@@ -33,7 +43,7 @@ def read_image(reader: Reader, store: Typestore, cameras: Iterable[Connection], 
     Args:
         reader: open bag.
         store: its types.
-        cameras: topics to look in; depth and label images among them are passed over.
+        cameras: topics to look in; what is no picture there is passed over.
         stamp: of the image, ns.
         time: when its regions were recorded, ns.
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from openseg_ros.bags.bag_error import BagError
-from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE, types_of
-from openseg_ros.bags.reading import connections_of, open_bag
-from openseg_ros.bags.recorded_images import decode_picture
+from openseg_ros.bags.message_types import types_of
+from openseg_ros.bags.reading import open_bag
+from openseg_ros.bags.recorded_images import decode_picture, picture_topics
 from openseg_ros.cli.image_file import ImageFileError, read_image
 from openseg_ros.runtime.frames import Frames
 from openseg_ros.segmenter.letterbox import Letterbox
@@ -27,7 +27,7 @@ def read_frames(source: Path, topic: str | None, limit: int, input_size: tuple[i
 
     Args:
         source: a folder of image files, or the folder of a bag (with metadata.yaml).
-        topic: of the bag's images; None takes the only one with images.
+        topic: of the bag's images; None takes the only one with pictures.
         limit: most images.
         input_size: (H, W) of the network's input, pixels.
         stride: input pixels per grid cell.
@@ -61,11 +61,11 @@ def _bag_images(bag: Path, topic: str | None, limit: int) -> Iterator[np.ndarray
     try:
         with open_bag(bag) as reader:
             store = types_of(reader)
-            found = connections_of(reader, IMAGE) + connections_of(reader, COMPRESSED_IMAGE)
+            found = picture_topics(reader)
             named = [connection for connection in found if topic in (None, connection.topic)]
             if len({connection.topic for connection in named}) != 1:
                 names = ", ".join(connection.topic for connection in found) or "none"
-                raise RecordingError(f"{bag}: choose one topic with colour images by --topic; image topics: {names}")
+                raise RecordingError(f"{bag}: choose one topic with colour images by --topic; it has them on {names}")
             wanted = set(_spread(sum(connection.msgcount for connection in named), limit))
             for number, (connection, _, content) in enumerate(reader.messages(named)):
                 picture = decode_picture(store, connection, content) if number in wanted else None

@@ -179,11 +179,11 @@ def _write_sheet(bag: Path, index: RegionIndex, sightings: Sequence[Sighting], p
     try:
         with open_bag(bag) as reader:
             store = types_of(reader)
+            cameras = {topic: camera_topics(reader, topic) for topic in {sighting.topic for sighting in sightings}}
             for sighting in sightings:
                 best = sighting.best
-                cameras = camera_topics(reader, sighting.topic)
                 caption = f"{_clock(best.time - index.start)}  {sighting.phrase}  {best.score:.2f}"
-                picture = read_image(reader, store, cameras, best.stamp, best.time)
+                picture = read_image(reader, store, cameras[sighting.topic], best.stamp, best.time)
                 tiles.append(Tile(picture, best.roi, caption))
         content = cv2.imencode(path.suffix, contact_sheet(tiles)[:, :, ::-1])[1].tobytes()
         path.parent.mkdir(parents=True, exist_ok=True)
