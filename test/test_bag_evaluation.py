@@ -215,6 +215,21 @@ def test_the_report_shows_figures_plots_and_the_worst_images(tmp_path) -> None:
     assert not answer[5, 2] and answer[25, 25] and answer[5, 13] and not answer[45, 40]
 
 
+@pytest.mark.parametrize("fault", ["missing", "damaged"])
+def test_the_report_goes_on_without_a_picture(tmp_path, fault) -> None:
+    messages = run()
+    (lost,) = (item for item in messages if item[:2] == ("/camera/image_raw", at(1.1) + SECOND // 100))
+    if fault == "missing":
+        messages.remove(lost)
+    else:
+        lost[2].data = lost[2].data[:100]
+    out = tmp_path / "out"
+    assert openseg(write_bag(tmp_path / "bag", messages + ground_truth()), "--out", out).exit_code == 0
+    page = (out / "report.html").read_text()
+    assert re.findall(r"<figcaption>[\d.]+ s: mean IoU ([\d.]+)", page) == ["0.667", "1.000", "1.000"]
+    assert "1 of the worst images are not shown: their pictures are not in the bag." in page
+
+
 def test_a_bag_without_answers_names_its_topics(tmp_path) -> None:
     result = openseg(write_bag(tmp_path / "bag", ground_truth()), "--node", "arm/openseg")
     assert result.exit_code == 1

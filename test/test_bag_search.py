@@ -216,5 +216,17 @@ def test_a_camera_that_was_not_recorded_is_named(tmp_path, weights, towards) -> 
     bag = write_bag(tmp_path / "bag", messages)
     sheet = tmp_path / "sheet.jpg"
     result = openseg(bag, "scissors", "--weights", weights.folder, "--threshold", "0.9", "--sheet", sheet)
-    assert result.exit_code == 1 and "there is no image topic" in result.stderr and not sheet.exists()
+    assert result.exit_code == 1 and "there is no topic of pictures" in result.stderr and not sheet.exists()
     assert "scissors" in result.stdout  # the table is there all the same
+
+
+def test_a_picture_that_was_not_recorded_is_left_out_of_the_sheet(tmp_path, weights, towards) -> None:
+    lost = START + 24 * SECOND // RATE  # of the best image
+    messages = [item for item in scene(towards, weights.embedding_space) if item[:2] != (CAMERA, lost)]
+    sheet = tmp_path / "sheet.png"
+    bag = write_bag(tmp_path / "bag", messages)
+    result = openseg(bag, "scissors", "--weights", weights.folder, "--threshold", "0.9", "--sheet", sheet)
+    assert result.exit_code == 0
+    assert f"note: 1 of 2 pictures are missing on {sheet}: not in the bag" in result.stderr
+    pixels = cv2.imread(str(sheet))
+    assert pixels.shape == (264, 320, 3) and pixels[230, 10].tolist() == [204] * 3

@@ -41,7 +41,15 @@ class Comparison:
     jpeg: bytes  # image, truth and mask side by side
 
 
-def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], comparisons: Sequence[Comparison]) -> str:
+@dataclass(frozen=True)
+class WorstImages:
+    """The images with the lowest IoU, worst first."""
+
+    comparisons: tuple[Comparison, ...] = ()
+    missing: int = 0  # images as bad whose pictures are not in the bag, or damaged
+
+
+def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], worst: WorstImages) -> str:
     """The whole page."""
     run, found = evaluation.run, evaluation.agreement
     title = f"Evaluation of {run.bag.name}"
@@ -72,9 +80,11 @@ def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], comparisons
                 [(row.phrase, _shown(row.iou), _shown(row.grounding_iou), str(row.images)) for row in found.phrases],
             ),
         ]
-    if comparisons:
+    if worst.comparisons:
         parts.append("<h2>Worst images</h2><p>Image, truth, answer.</p>")
-    for comparison in comparisons:
+    if worst.missing:
+        parts.append(f"<p>{worst.missing} of the worst images are not shown: their pictures are not in the bag.</p>")
+    for comparison in worst.comparisons:
         picture = base64.b64encode(comparison.jpeg).decode()
         parts.append(
             f"<figure><img alt='image, truth and answer' src='data:image/jpeg;base64,{picture}'>"
@@ -83,24 +93,30 @@ def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], comparisons
     return "\n".join([*parts, "</html>\n"])
 
 
-def worst_images(evaluation: Evaluation, truth: Mapping[int, TrueImage]) -> list[Comparison]:
-    """The images with the lowest IoU; none without a recorded camera.
+def worst_images(evaluation: Evaluation, truth: Mapping[int, TrueImage]) -> WorstImages:
+    """The images with the lowest IoU whose pictures were recorded; none without a recorded camera.
 
     Raises:
         BagError: the bag is damaged.
     """
     run, found = evaluation.run, evaluation.agreement
     if found is None or run.camera is None:
-        return []
+        return WorstImages()
     phrases_at = run.phrases_at()
     times = {answer.stamp: answer.time for answer in run.answers}
-    chosen = sorted(found.image_iou, key=lambda stamp: found.image_iou[stamp])[:WORST]
-    comparisons = []
+    recorded = {stamp for stamp, _ in run.images}
+    comparisons: list[Comparison] = []
+    missing = 0
     with open_bag(run.bag) as reader:
         store = types_of(reader)
         cameras = [connection for connection in reader.connections if connection.topic == run.camera]
-        for stamp in chosen:
-            rgb = read_image(reader, store, cameras, stamp, times[stamp])
+        for stamp in sorted(found.image_iou, key=lambda stamp: found.image_iou[stamp]):
+            if len(comparisons) == WORST:
+                break
+            rgb = read_image(reader, store, cameras, stamp, times[stamp]) if stamp in recorded else None
+            if rgb is None:
+                missing += 1
+                continue
             phrases = phrases_at[stamp]
             size = (rgb.shape[0], rgb.shape[1])
             mask = cv2.resize(run.masks[stamp].ids(), size[::-1], interpolation=cv2.INTER_NEAREST)
@@ -111,7 +127,7 @@ def worst_images(evaluation: Evaluation, truth: Mapping[int, TrueImage]) -> list
             jpeg = cv2.imencode(".jpg", side_by_side[:, :, ::-1])[1].tobytes()
             at = (times[stamp] - run.start) / 1e9
             comparisons.append(Comparison(f"{at:.2f} s: mean IoU {found.image_iou[stamp]:.3f}", jpeg))
-    return comparisons
+    return WorstImages(tuple(comparisons), missing)
 
 
 def _coloured(rgb: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.typesys.store import Typestore
 
-from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE, types_of
 from openseg_ros.bags.reading import connections_of, header_stamp
 from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
@@ -37,7 +36,9 @@ def camera_topics(reader: Reader, regions_topic: str) -> list[Connection]:
     return [connection for connection in picture_topics(reader) if not connection.topic.startswith(own)]
 
 
-def read_image(reader: Reader, store: Typestore, cameras: Iterable[Connection], stamp: int, time: int) -> np.ndarray:
+def read_image(
+    reader: Reader, store: Typestore, cameras: Sequence[Connection], stamp: int, time: int
+) -> np.ndarray | None:
     """The picture with a stamp.
 
     Args:
@@ -48,12 +49,8 @@ def read_image(reader: Reader, store: Typestore, cameras: Iterable[Connection], 
         time: when its regions were recorded, ns.
 
     Returns:
-        (H, W, 3) uint8 RGB.
-
-    Raises:
-        BagError: none of the topics has a picture with this stamp.
+        (H, W, 3) uint8 RGB; None if no topic has a picture with this stamp.
     """
-    cameras = list(cameras)
     for before in BEFORE if cameras else ():
         window = (time - round(before * 1e9), time + round(AFTER * 1e9))
         for connection, _, content in reader.messages(cameras, *window):
@@ -61,8 +58,7 @@ def read_image(reader: Reader, store: Typestore, cameras: Iterable[Connection], 
                 picture = decode_picture(store, connection, content)
                 if picture is not None:
                     return picture
-    names = ", ".join(connection.topic for connection in cameras) or "there is no image topic"
-    raise BagError(f"no picture with stamp {stamp / 1e9:.6f} was recorded ({names}); record the camera's topic too")
+    return None
 
 
 def decode_picture(store: Typestore, connection: Connection, content: bytes) -> np.ndarray | None:

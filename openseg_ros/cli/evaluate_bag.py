@@ -94,14 +94,14 @@ def evaluate_bag(
         raise typer.BadParameter("needs --weights; a node that runs has its queries", param_hint="--queries")
     from openseg_ros.bags.bag_error import BagError
     from openseg_ros.bags.evaluation import Bound
-    from openseg_ros.bags.evaluation_report import html_report, worst_images
+    from openseg_ros.bags.evaluation_report import WorstImages, html_report, worst_images
     from openseg_ros.runtime.weights import write_atomically
 
     node = "/" + node.strip("/")
     try:
         with _recorded_run(bag, node, camera, is_live=live, weights=weights, queries=queries, keep=keep) as recording:
             evaluation, true_images = _evaluate(recording, truth, bag, reference, node, camera)
-            pictures = worst_images(evaluation, true_images) if out is not None else []
+            pictures = worst_images(evaluation, true_images) if out is not None else WorstImages()
         if keep is None:
             evaluation = replace(evaluation, run=replace(evaluation.run, bag=bag))  # a recording that is gone now
         latency = "latency_from_stamp_p95_s" if evaluation.timing.from_stamp is not None else "latency_from_image_p95_s"

@@ -184,7 +184,15 @@ def _write_sheet(bag: Path, index: RegionIndex, sightings: Sequence[Sighting], p
                 best = sighting.best
                 caption = f"{_clock(best.time - index.start)}  {sighting.phrase}  {best.score:.2f}"
                 picture = read_image(reader, store, cameras[sighting.topic], best.stamp, best.time)
-                tiles.append(Tile(picture, best.roi, caption))
+                if picture is not None:
+                    tiles.append(Tile(picture, best.roi, caption))
+        if not tiles:
+            names = ", ".join(sorted({camera.topic for found in cameras.values() for camera in found}))
+            raise BagError(
+                f"none of its pictures was recorded ({names or 'there is no topic of pictures'}); record the camera too"
+            )
+        if len(tiles) < len(sightings):
+            _note(f"{len(sightings) - len(tiles)} of {len(sightings)} pictures are missing on {path}: not in the bag")
         content = cv2.imencode(path.suffix, contact_sheet(tiles)[:, :, ::-1])[1].tobytes()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
