@@ -15,19 +15,20 @@ from openseg_ros.nodes.frame_worker import Frame, FrameWorker, Rest
 
 TIMEOUT_S = 20.0
 HOURLY = 1 / 3600.0
+SUPERSEDED = "superseded_by_newer"
 
 
 class Line:
     """A worker whose processing ends when the test says so."""
 
     def __init__(self) -> None:
-        self.superseded: Counter[str] = Counter()
+        self.dropped: Counter[tuple[str, str]] = Counter()
         self.errors: list[tuple[str, str]] = []
         self._begun: queue.Queue[Frame] = queue.Queue()
         self._end = threading.Semaphore(0)
         self.worker = FrameWorker(
             self._process,
-            on_superseded=lambda camera: self.superseded.update([camera]),
+            on_dropped=lambda camera, cause: self.dropped.update([(camera, cause)]),
             on_error=lambda camera, error: self.errors.append((camera, str(error))),
         )
 
@@ -78,7 +79,7 @@ def test_a_fast_camera_gets_one_turn_while_a_slow_one_waits(line: Line) -> None:
     line.offer("fast", "61")
     assert line.next() == "slow 1"
     assert line.next() == "fast 61"
-    assert line.superseded == {"fast": 59}, "the newest image wins, and those that it replaces are counted"
+    assert line.dropped == {("fast", SUPERSEDED): 59}, "the newest image wins, and those that it replaces are counted"
 
 
 def test_three_busy_cameras_take_turns(line: Line) -> None:
@@ -89,7 +90,7 @@ def test_three_busy_cameras_take_turns(line: Line) -> None:
             line.offer(camera, str(number))
             turns.append(line.next())
     assert turns[1:] == [f"{camera} {number}" for number in range(1, 5) for camera in "cba"]
-    assert not line.superseded
+    assert not line.dropped
 
 
 def test_a_newer_image_keeps_the_place_of_the_older_one(line: Line) -> None:
@@ -98,7 +99,7 @@ def test_a_newer_image_keeps_the_place_of_the_older_one(line: Line) -> None:
     for camera, message in (("b", "1"), ("c", "1"), ("b", "2"), ("a", "1"), ("b", "3")):
         line.offer(camera, message)
     assert [line.next() for _ in range(3)] == ["b 3", "c 1", "a 1"]
-    assert line.superseded == {"b": 2}
+    assert line.dropped == {("b", SUPERSEDED): 2}
 
 
 def test_an_image_that_fails_does_not_cost_another_camera_its_turn(line: Line) -> None:
@@ -107,6 +108,22 @@ def test_an_image_that_fails_does_not_cost_another_camera_its_turn(line: Line) -
     line.offer("b", "1")
     assert line.next() == "b 1"
     assert line.errors == [("a", "cannot be processed")]
+    assert line.dropped == {("a", "failed"): 1}
+
+
+def test_images_that_wait_when_the_worker_is_stopped_are_counted(line: Line) -> None:
+    line.offer("a", "0")
+    line.begun()
+    line.offer("a", "1")
+    line.offer("b", "0")
+    stopped = threading.Thread(target=line.worker.stop)
+    stopped.start()
+    while not line.dropped:  # it is told at once, while the image in work goes on
+        stopped.join(0.01)
+    line.finish()
+    stopped.join(TIMEOUT_S)
+    assert line.dropped == {("a", "deactivated"): 1, ("b", "deactivated"): 1}
+    line.worker.start()
 
 
 def test_the_rate_is_limited_for_each_camera(line: Line) -> None:
@@ -133,7 +150,7 @@ class TwoThreads:
         self.events: queue.Queue[str] = queue.Queue()
         self._network, self._rest = threading.Semaphore(0), threading.Semaphore(0)
         self.worker = FrameWorker(
-            self._process, on_superseded=lambda _: None, on_error=lambda camera, e: self.errors.append((camera, str(e)))
+            self._process, on_dropped=lambda *_: None, on_error=lambda camera, e: self.errors.append((camera, str(e)))
         )
 
     def _process(self, frame: Frame) -> Rest | None:

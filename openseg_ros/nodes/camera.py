@@ -7,11 +7,21 @@ from dataclasses import dataclass, field
 from std_msgs.msg import Header
 
 from openseg_ros.nodes.counters import ImageCounters
-from openseg_ros.nodes.depth_input import DepthInput
+from openseg_ros.nodes.depth_input import DepthInput, DepthOfImage
 from openseg_ros.nodes.frame_worker import Frame
 from openseg_ros.nodes.result_publisher import ResultPublisher
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class ProcessedImage:
+    """What is kept of an image for later questions about it."""
+
+    header: Header
+    received: float  # on the monotonic clock, in seconds
+    proposals: Proposals
+    depth: DepthOfImage | None  # None: the camera has no depth
 
 
 @dataclass
@@ -19,7 +29,7 @@ class NewestImage:
     """The newest image; each attribute is replaced as a whole, so that any thread may read it."""
 
     received: Frame | None = None
-    processed: tuple[Header, Proposals] | None = None
+    processed: ProcessedImage | None = None
 
 
 @dataclass(frozen=True)

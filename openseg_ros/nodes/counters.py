@@ -24,6 +24,7 @@ class ImageCounts:
     """What became of the images of one camera, or of several together, until one moment."""
 
     received: int
+    depth_images: int  # received
     processed: int
     dropped: Counter[str]  # by cause
     bad_input: Counter[str]  # by cause
@@ -48,6 +49,7 @@ class NodeCounts:
         since = [camera.seconds_since_image for camera in cameras if camera.seconds_since_image is not None]
         return ImageCounts(
             received=sum(camera.received for camera in cameras),
+            depth_images=sum(camera.depth_images for camera in cameras),
             processed=sum(camera.processed for camera in cameras),
             dropped=sum((camera.dropped for camera in cameras), Counter()),
             bad_input=sum((camera.bad_input for camera in cameras), self.bad_input),
@@ -92,6 +94,7 @@ class ImageCounters:
         self.bad_input = BadInput(log)
         self._lock = threading.Lock()
         self._received = 0
+        self._depth_images = 0
         self._processed = 0
         self._dropped: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=LATENCY_WINDOW)
@@ -103,6 +106,11 @@ class ImageCounters:
         with self._lock:
             self._received += 1
             self._last_image = time.monotonic()
+
+    def depth_received(self) -> None:
+        """Count a depth image that arrived, good or bad."""
+        with self._lock:
+            self._depth_images += 1
 
     def image_processed(self, latency_s: float | None, target: str) -> None:
         """Count a full set of outputs.
@@ -118,7 +126,7 @@ class ImageCounters:
                 self._latencies.append(latency_s * 1000.0)
 
     def image_dropped(self, cause: str) -> None:
-        """Count a good image that was not processed."""
+        """Count a good image that has no answer."""
         with self._lock:
             self._dropped[cause] += 1
 
@@ -127,6 +135,7 @@ class ImageCounters:
         with self._lock:
             return ImageCounts(
                 received=self._received,
+                depth_images=self._depth_images,
                 processed=self._processed,
                 dropped=Counter(self._dropped),
                 bad_input=self.bad_input.counts(),
@@ -172,7 +181,7 @@ class NodeCounters:
             self._last_error = message
 
     def error_solved(self) -> None:
-        """Forget the last error, after a configure that went well."""
+        """Forget the last error: a transition that begins is about something else."""
         with self._lock:
             self._last_error = ""
 

@@ -82,7 +82,8 @@ class DiagnosticsPublisher:
     def _status(
         self, title: str, images: ImageCounts, counts: NodeCounts, described: Mapping[str, str], now: float
     ) -> DiagnosticStatus:
-        rate = (images.processed - self._last.processed.get(title, 0)) / max(now - self._last.time, 1e-3)
+        answered = max(images.processed - self._last.processed.get(title, 0), 0)  # a camera may have been removed
+        rate = answered / max(now - self._last.time, 1e-3)
         values = {**_figures(images), "output_rate_hz": f"{rate:.2f}"}
         level, message = self._judge_images(title, images, counts, described, now)
         if title == NODE:
@@ -131,6 +132,7 @@ class DiagnosticsPublisher:
 def _figures(images: ImageCounts) -> dict[str, str]:
     values = {
         "target": images.target,
+        "depth_images_received": str(images.depth_images),
         "images_received": str(images.received),
         "images_processed": str(images.processed),
         "images_dropped": str(images.dropped.total()),

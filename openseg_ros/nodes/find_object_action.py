@@ -10,6 +10,7 @@ tells which: the one that found the object, or else the one whose last image sho
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,6 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.timer import Timer
-from std_msgs.msg import Header
 
 from openseg_ros.action import FindObject
 from openseg_ros.geometry.image_points import ImagePoints
@@ -31,10 +31,11 @@ from openseg_ros.geometry.region_surface import RegionSurfaces
 from openseg_ros.geometry.rigid_transform import quaternions
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.camera import Camera
+from openseg_ros.nodes.frame_worker import Frame
 from openseg_ros.nodes.message_conversion import NO_POSITION, queries_from_message
 from openseg_ros.nodes.object_search import ObjectSearch, Outcome
 from openseg_ros.nodes.request_context import RequestContext
-from openseg_ros.nodes.request_thread import RequestError, RequestThread, settle
+from openseg_ros.nodes.request_thread import OpenAnswers, RequestError, RequestThread, settle
 from openseg_ros.segmenter.segmentation import Segmentation
 from openseg_ros.segmenter.segmenter import NetworkAnswer
 from openseg_ros.text.vocabulary import QueryError
@@ -48,6 +49,7 @@ class _Goal:
 
     handle: ServerGoalHandle
     search: ObjectSearch
+    since: float  # of its arrival on the monotonic clock, in seconds: what was seen before does not count
     ended: Future
 
 
@@ -67,6 +69,7 @@ class FindObjectAction:
         self._context = context
         self._thread = thread
         self._failed = failed
+        self._open_answers = OpenAnswers(node)
         self._lock = threading.Lock()
         self._goal: _Goal | None = None
         self._is_busy = False  # from a goal's arrival to its result; only the executor's thread uses it
@@ -81,21 +84,27 @@ class FindObjectAction:
         )
 
     def destroy(self) -> None:
-        """Remove the action from the ROS graph."""
-        self._server.destroy()
+        """Remove the action from the ROS graph, once a goal that ends has its result."""
+        self._open_answers.when_all_are_sent(self._server.destroy)
 
     @property
     def is_searching(self) -> bool:
         """Whether images are needed."""
         return self._goal is not None
 
-    def look_at(self, camera: Camera, header: Header, answer: NetworkAnswer) -> None:
+    @property
+    def needs_points(self) -> bool:
+        """Whether what is searched for is chosen by its place."""
+        goal = self._goal
+        return goal is not None and goal.search.has_relations
+
+    def look_at(self, camera: Camera, frame: Frame, answer: NetworkAnswer, points: ImagePoints | None) -> None:
         """Take a processed image into account. Runs in the thread that publishes results."""
         goal = self._goal
-        if goal is None:
+        if goal is None or frame.received < goal.since:
             return
         search = goal.search
-        is_found = search.look_at(camera, header, answer)
+        is_found = search.look_at(camera, frame, answer, points)
         goal.handle.publish_feedback(
             FindObject.Feedback(
                 best_score=search.best_score,
@@ -118,7 +127,8 @@ class FindObjectAction:
             return _refusal("another goal is being worked on: cancel it or wait for its end")
         self._is_busy = True
         try:
-            return await self._work_on(handle)
+            with self._open_answers.one_more():
+                return await self._work_on(handle)
         except (RequestError, QueryError) as error:
             handle.abort()
             return _refusal(str(error))
@@ -132,9 +142,10 @@ class FindObjectAction:
             self._is_busy = False
 
     async def _work_on(self, handle: ServerGoalHandle) -> FindObject.Result:
+        since = time.monotonic()
         search = await self._thread.run(self._search, handle.request)
         self._context.require_active()  # still: from here on, `give_up` ends the goal
-        goal = _Goal(handle, search, Future())
+        goal = _Goal(handle, search, since, Future())
         self._goal = goal
         if handle.is_cancel_requested:  # while the search was prepared
             self._end(goal, Outcome.CANCELLED, "")
@@ -188,6 +199,8 @@ class FindObjectAction:
         """
         context = self._context
         context.require_active()
+        if context.is_paused():
+            raise RequestError("the node is paused: enable it with ~/set_enabled first")
         _check_numbers(request)
         queries = queries_from_message(request.queries)
         targets = [query.text for query in queries if query.is_target]
@@ -217,8 +230,8 @@ class FindObjectAction:
         look = search.best_look()
         if look is not None:
             segmentation = look.segmentation
-            points = self._context.points(look.camera, look.header, (segmentation.height, segmentation.width))
-            result.regions = self._context.region_array(segmentation, look.header, points)
+            points = self._context.points(look.frame.depth, (segmentation.height, segmentation.width))
+            result.regions = self._context.region_array(segmentation, look.frame.message.header, points)
             if points is not None and segmentation.target_region is not None:
                 result.box_center, result.box_size = _box(points, segmentation, segmentation.target_region - 1)
         return result

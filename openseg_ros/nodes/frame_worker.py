@@ -17,7 +17,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openseg_ros.nodes.depth_input import DepthOfImage
 
 STOP_TIMEOUT_S = 10.0  # longer than the slowest run of a network on a CPU; then the thread is left behind
 
@@ -31,6 +34,7 @@ class Frame:
     camera: str  # its name
     message: Any
     received: float
+    depth: DepthOfImage | None = None  # of the same camera; None: it has none
 
 
 class FrameWorker:
@@ -39,7 +43,8 @@ class FrameWorker:
     Args:
         process: called with one frame at a time; returns what the other thread has to do for it, in the order of the
             frames and one at a time, or None. What either raises goes to `on_error`; the threads live on.
-        on_superseded: called with the camera's name for a frame that a newer one replaced before it was processed.
+        on_dropped: called with the camera's name and the cause for a frame that is not processed: "superseded_by_newer"
+            where a newer one has replaced it, "deactivated" where the worker was stopped, "failed" after `on_error`.
         on_error: called with the camera's name and an exception.
     """
 
@@ -47,12 +52,12 @@ class FrameWorker:
         self,
         process: Callable[[Frame], Rest | None],
         *,
-        on_superseded: Callable[[str], None],
+        on_dropped: Callable[[str, str], None],
         on_error: Callable[[str, Exception], None],
     ) -> None:
         """Make the worker; `start` makes it run."""
         self._process = process
-        self._on_superseded = on_superseded
+        self._on_dropped = on_dropped
         self._on_error = on_error
         self._changed = threading.Condition()
         self._waiting: dict[str, Frame] = {}  # by camera, in the order of their turns
@@ -69,19 +74,21 @@ class FrameWorker:
 
     def start(self) -> None:
         """Start the threads."""
-        self._waiting = {}
         self._last_start = {}
-        self._second = second = _SecondThread(self._on_error)
+        self._second = second = _SecondThread(self._failed)
         # Daemon: a network that hangs must not keep the process alive after Ctrl-C.
         self._thread = threading.Thread(target=self._run, args=(second,), name="openseg_frames", daemon=True)
         self._thread.start()
 
     def stop(self) -> bool:
-        """Let the frames in work finish and end the threads; False if they did not end in time."""
+        """Let the frames in work finish, drop what waits and end the threads; False if they did not end in time."""
         with self._changed:
             thread, second = self._thread, self._second
             self._thread = self._second = None
+            waiting, self._waiting = self._waiting, {}
             self._changed.notify()
+        for camera in waiting:
+            self._on_dropped(camera, "deactivated")
         if thread is None or second is None:
             return True
         thread.join(STOP_TIMEOUT_S)
@@ -94,7 +101,7 @@ class FrameWorker:
             self._waiting[frame.camera] = frame  # a camera that waits keeps its place in the line
             self._changed.notify()
         if is_replaced:
-            self._on_superseded(frame.camera)
+            self._on_dropped(frame.camera, "superseded_by_newer")
 
     def _run(self, second: _SecondThread) -> None:
         while True:
@@ -105,10 +112,14 @@ class FrameWorker:
             try:
                 rest = self._process(frame)
             except Exception as error:
-                self._on_error(frame.camera, error)
+                self._failed(frame.camera, error)
                 continue
             if rest is not None:
                 second.do(frame.camera, rest)
+
+    def _failed(self, camera: str, error: Exception) -> None:
+        self._on_error(camera, error)
+        self._on_dropped(camera, "failed")
 
     def _take(self, second: _SecondThread) -> Frame | None:
         """Wait until a frame is there and the rate limit allows it; None after a stop. The lock is held.

@@ -11,13 +11,15 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
-from openseg_ros.nodes.camera import Camera
+from openseg_ros.nodes.camera import Camera, ProcessedImage
 from openseg_ros.nodes.find_object_action import FindObjectAction
 from openseg_ros.nodes.frame_worker import Frame, Rest
 from openseg_ros.nodes.parameters import NodeParameters
+from openseg_ros.nodes.regions_in_space import RegionsInSpace
 from openseg_ros.nodes.request_context import RequestContext
 from openseg_ros.nodes.stamp import nanoseconds
 from openseg_ros.nodes.target_frame import OutputFrame, TargetFrame, TransformError
+from openseg_ros.nodes.vocabulary_publisher import VocabularyPublisher
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.segmentation import Segmentation
@@ -33,6 +35,7 @@ class ImageProcessing:
         context: RequestContext,
         *,
         clock: Clock,
+        names: VocabularyPublisher,
         find_object: FindObjectAction,
         target_frame: TargetFrame | None,
         failed: Callable[[str, Exception], None],
@@ -42,20 +45,17 @@ class ImageProcessing:
         Args:
             context: what answers are made from.
             clock: of the images' stamps.
+            names: tells what the masks' numbers mean.
             find_object: looks at every processed image too.
             target_frame: of clouds and boxes; None: the camera's own.
             failed: told the camera's name and what the network's run raised.
         """
-        self.is_paused = False
         self._context = context
         self._clock = clock
+        self._names = names
         self._find_object = find_object
         self._target_frame = target_frame
         self._failed = failed
-
-    def pause(self, is_paused: bool) -> None:
-        """Leave images alone from now on, or not any more; from any thread."""
-        self.is_paused = is_paused
 
     def process(self, camera: Camera, frame: Frame) -> Rest | None:
         """Run the network on the newest image of `camera`, or count why not.
@@ -67,7 +67,7 @@ class ImageProcessing:
         cause = self._cause_to_drop(frame.message.header, parameters)
         draws_overlay = not cause and camera.results.takes_overlay_turn(parameters.overlay_rate_hz)
         if not (cause or draws_overlay or camera.results.is_wanted() or self._find_object.is_searching):
-            cause = "nobody_subscribes"
+            cause = "overlay_not_due" if camera.results.is_watched() else "nobody_subscribes"
         if cause:
             camera.counters.image_dropped(cause)
             return None
@@ -97,24 +97,27 @@ class ImageProcessing:
         proposals = segmenter.choose(answer)
         if parameters.track_memory_s > 0.0 and camera.results.needs_identities():
             proposals = self._identify(proposals, frame, camera, parameters.track_memory_s)
-        camera.newest.processed = (header, proposals)
-        points, output_frame = None, None
-        has_relations = any(query.relations for query in vocabulary.queries)
-        if camera.results.needs_points() or has_relations:
-            points = self._context.points(camera, header, rgb.shape[:2])
-        if parameters.use_3d and camera.results.needs_frame():
-            output_frame = self._output_frame(camera, header, parameters.transform_timeout_s)
-        xyz = points.xyz if points is not None and has_relations else None  # boxes and positions do without it
+        camera.newest.processed = ProcessedImage(header, frame.received, proposals, frame.depth)
+        points = None
+        if camera.results.needs_points() or vocabulary.has_relations or self._find_object.needs_points:
+            points = self._context.points(frame.depth, rgb.shape[:2])
+        # Boxes and positions do without it.
+        xyz = points.xyz if points is not None and vocabulary.has_relations else None
         segmentation = segmenter.segment(proposals, vocabulary, xyz)
-        camera.results.publish_results(segmentation, rgb, points, header, parameters, output_frame)
+        space = None if points is None else RegionsInSpace(segmentation, points)
+        self._names.describe(vocabulary, parameters.score_threshold)
+        camera.results.publish_results(segmentation, header, parameters, space)
+        if camera.results.needs_frame():  # last, since it may have to wait for the camera's pose
+            output_frame = self._output_frame(camera, header, parameters.transform_timeout_s) if space else None
+            camera.results.publish_in_space(segmentation, rgb, header, space, output_frame)
         camera.counters.image_processed(self._age(header), _fate_of_target(segmentation))
-        self._find_object.look_at(camera, header, answer)
+        self._find_object.look_at(camera, frame, answer, points)
         if draws_overlay:
             camera.results.publish_overlay(segmentation, rgb, header)
 
     def _cause_to_drop(self, header: Header, parameters: NodeParameters) -> str:
         """The key in diagnostics, whoever listens; empty for an image that may be processed."""
-        if self.is_paused:
+        if self._context.is_paused():
             return "paused"
         age = self._age(header)
         if parameters.max_image_age_s > 0.0 and age is not None and age > parameters.max_image_age_s:

@@ -65,10 +65,11 @@ class OpensegNode(LifecycleNode):
         self._counters = NodeCounters(self.get_logger().error)
         period = self.get_parameter("diagnostics_period_s").value
         self._diagnostics = DiagnosticsPublisher(self, self._counters, period, self._describe)
-        self._frames = FrameWorker(self._process, on_superseded=self._superseded, on_error=self._processing_failed)
+        self._frames = FrameWorker(self._process, on_dropped=self._dropped, on_error=self._processing_failed)
         self._version = -1  # last vocabulary version that was in use; none is used twice in one process
         self._track_numbers = count(1)  # as old as the node: no identity is used twice
         self._stage = ""  # of configuring
+        self._is_paused = False
         # From configure to cleanup:
         self._until_cleanup = ExitStack()  # undoes configuring
         self._values: NodeParameters
@@ -93,6 +94,7 @@ class OpensegNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load everything and advertise the outputs; on failure the node stays unconfigured and says why."""
         started = time.monotonic()
+        self._counters.error_solved()
         try:
             self._configure()
         except Exception as error:
@@ -101,7 +103,6 @@ class OpensegNode(LifecycleNode):
             return FAILURE
         finally:
             self._stage = ""
-        self._counters.error_solved()
         assert self._model is not None
         self.get_logger().info(
             f"configured in {time.monotonic() - started:.1f} s: {self._model.weights.embedding_space} "
@@ -126,32 +127,35 @@ class OpensegNode(LifecycleNode):
         until_cleanup(self._vocabulary.destroy)
         self._queries = self._start_queries(model, parameters)
         until_cleanup(self._queries.stop)
+        self._vocabulary.describe(self._queries.vocabulary, parameters.score_threshold)
         context = RequestContext(
             model,
             self._queries,
             tuple(self._cameras.values()),
             lambda: self._values,
             lambda: self.state_label == "active",
+            lambda: self._is_paused,
         )
         request_thread = RequestThread(self)
         self._find_object = FindObjectAction(self, context, request_thread, failed=self._fail)
         until_cleanup(self._find_object.destroy)
-        self._processing = processing = ImageProcessing(
+        self._processing = ImageProcessing(
             context,
             clock=self.get_clock(),
+            names=self._vocabulary,
             find_object=self._find_object,
             target_frame=target_frame,
             failed=self._processing_failed,
         )
-        services = Services(self, context, request_thread, pause=processing.pause, failed=self._fail)
+        services = Services(self, context, request_thread, pause=self._pause, failed=self._fail)
         until_cleanup(services.destroy)
-        until_cleanup(request_thread.stop)  # comes first: what it works on uses all of the above
+        until_cleanup(self._stop_requests, request_thread)  # comes first: what it works on uses all of the above
 
     def _camera(self, name: str, counters: ImageCounters, model: LoadedModel) -> Camera:
         return Camera(
             name,
             counters,
-            DepthInput(counters.bad_input.count),
+            DepthInput(counters),
             Tracker(self._track_numbers),
             ResultPublisher(self, name, model.weights.embedding_space, self._incompatible_qos),
         )
@@ -186,7 +190,8 @@ class OpensegNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the inputs; whoever paused the node did so in its life before."""
-        assert self._processing is not None and self._model is not None
+        assert self._model is not None
+        self._counters.error_solved()
         if not self._model.engine.is_loaded:
             try:
                 self._model.load_again(self._values, self._begin)
@@ -196,8 +201,7 @@ class OpensegNode(LifecycleNode):
                 return FAILURE
             finally:
                 self._stage = ""
-            self._counters.error_solved()
-        self._processing.pause(False)
+        self._pause(False)
         for camera in self._cameras.values():
             self._open(camera)
         self._subscribe(String, "~/query", self._on_query, query_qos())
@@ -208,6 +212,7 @@ class OpensegNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the inputs; the images in work, two at most, are finished first."""
+        self._counters.error_solved()
         self._close_inputs()
         if self._values.unload_on_deactivate and self._model is not None:
             self._model.engine.unload()
@@ -256,6 +261,14 @@ class OpensegNode(LifecycleNode):
         )
         self._subscriptions_while_active.append(subscription)
 
+    def _pause(self, is_paused: bool) -> None:
+        """Leave images alone from now on, or not any more."""
+        self._is_paused = is_paused
+
+    def _stop_requests(self, thread: RequestThread) -> None:
+        if not thread.stop():
+            self._fail("a request was not finished in time; its thread is left behind")
+
     def _close_inputs(self) -> None:
         for subscription in self._subscriptions_while_active:
             self.destroy_subscription(subscription)
@@ -278,15 +291,17 @@ class OpensegNode(LifecycleNode):
 
     def _on_image(self, camera: Camera, message: Image | CompressedImage) -> None:
         camera.counters.image_received()
-        camera.newest.received = frame = Frame(camera.name, message, time.monotonic())
+        depth = camera.depth.of(message.header) if self._values.use_3d else None
+        camera.newest.received = frame = Frame(camera.name, message, time.monotonic(), depth)
         self._frames.offer(frame)
 
     def _process(self, frame: Frame) -> Rest | None:
         assert self._processing is not None
         return self._processing.process(self._cameras[frame.camera], frame)
 
-    def _superseded(self, camera: str) -> None:
-        self._cameras[camera].counters.image_dropped("superseded_by_newer")
+    def _dropped(self, camera: str, cause: str) -> None:
+        if camera in self._cameras:  # not any more where a thread was left behind
+            self._cameras[camera].counters.image_dropped(cause)
 
     def _processing_failed(self, camera: str, error: Exception) -> None:
         if not self.context.ok():  # while the process ends, publishing fails and nobody needs to know
@@ -308,13 +323,13 @@ class OpensegNode(LifecycleNode):
         self._queries.ask(queries_from_message(message), replace=message.replace)
 
     def _announce(self, report: QueryReport) -> None:
-        """Publish a state of the query; runs in the thread that changed it."""
+        """Publish a state of the query; runs in the thread that changed it, before an image is scored with it."""
         self._version = report.vocabulary.version
         if report.status is QueryStatus.REJECTED:
             reasons = f"query refused: {report.message} {'; '.join(report.rejected)}"
             self._counters.bad_input.count("query_refused", reasons)
         if self._vocabulary is not None and self.context.ok():
-            self._vocabulary.publish(report, self._values.score_threshold)
+            self._vocabulary.announce(report)
 
     # ------------------------------------------------------------------------------------------- state
 
@@ -346,7 +361,7 @@ class OpensegNode(LifecycleNode):
         described = {"state": self.state_label}
         if self._stage:
             described["configuring"] = self._stage
-        if self._model is not None and self._queries is not None and self._processing is not None:
+        if self._model is not None and self._queries is not None:
             vocabulary = self._queries.vocabulary
             described |= {
                 "backend": self._model.engine.name,
@@ -355,7 +370,7 @@ class OpensegNode(LifecycleNode):
                 "weights": self._model.weights.embedding_space,
                 "vocabulary_version": str(vocabulary.version),
                 "network_runs": str(self._model.engine.runs),
-                "is_paused": str(self._processing.is_paused).lower(),
+                "is_paused": str(self._is_paused).lower(),
                 "queries": str(sum(not query.background for query in vocabulary.queries)),
             }
         return described

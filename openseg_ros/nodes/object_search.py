@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from std_msgs.msg import Header
-
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.nodes.camera import Camera
+from openseg_ros.nodes.frame_worker import Frame
 from openseg_ros.segmenter.segmentation import Segmentation, Status
 from openseg_ros.segmenter.segmenter import NetworkAnswer, Segmenter
 from openseg_ros.text.vocabulary import Vocabulary
@@ -29,7 +29,7 @@ class Look:
     """The last image of a camera that was looked at."""
 
     camera: Camera
-    header: Header
+    frame: Frame
     segmentation: Segmentation
     frames_in_a_row: int  # images of this camera up to this one that show the target
 
@@ -49,15 +49,21 @@ class ObjectSearch:
         self.best_score = 0.0
         self._last: dict[str, Look] = {}  # by the camera's name
 
-    def look_at(self, camera: Camera, header: Header, answer: NetworkAnswer) -> bool:
+    @property
+    def has_relations(self) -> bool:
+        """Whether the image's points decide too."""
+        return self._vocabulary.has_relations
+
+    def look_at(self, camera: Camera, frame: Frame, answer: NetworkAnswer, points: ImagePoints | None) -> bool:
         """Take the next image into account; whether the target is found now. The network does not run."""
-        segmentation = self._segmenter.segment(self._segmenter.choose(answer), self._vocabulary)
+        xyz = points.xyz if points is not None and self.has_relations else None
+        segmentation = self._segmenter.segment(self._segmenter.choose(answer), self._vocabulary, xyz)
         target = segmentation.target_result
         is_shown = target is not None and target.status is Status.OK and segmentation.status is not Status.DEGRADED
         before = self._last.get(camera.name)
         row = 1 + (before.frames_in_a_row if before is not None else 0) if is_shown else 0
         # Replaced as a whole, so that any thread may read it.
-        self._last = {**self._last, camera.name: Look(camera, header, segmentation, row)}
+        self._last = {**self._last, camera.name: Look(camera, frame, segmentation, row)}
         self.frames_seen += 1
         self.best_score = max(self.best_score, segmentation.target_score)
         return row >= self._stable_frames

@@ -82,7 +82,8 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
         "backend",
         "auto",
-        "Engine that runs the network. auto takes the fastest one that is installed.",
+        "Engine that runs the network. auto takes TensorRT or else torch on a GPU, OpenVINO or else torch on the CPU; "
+        "the parameter device says which of the two.",
         Change.UNCONFIGURED,
         choices=BACKENDS,
     ),
@@ -233,7 +234,8 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
         "max_image_age_s",
         0.0,
         "Images whose stamp is older than this are dropped and counted; 0: no limit. Needs a camera that stamps "
-        "with the node's clock (use_sim_time for bags). Images without a stamp, or from the future, are kept.",
+        "with the node's clock (use_sim_time for bags). Images without a stamp, or from the future, are kept. Services "
+        "about the newest image refuse one that came longer ago.",
         Change.ANY_TIME,
         limits=(0.0, 86400.0),
     ),

@@ -19,6 +19,7 @@ from openseg_ros.text.text_encoder import TextEncoder
 from openseg_ros.text.vocabulary import Query, QueryError, Vocabulary, build_vocabulary
 
 MAX_WAITING = 32  # requests; a faster stream of queries than the encoder can follow is refused with a reason
+CLEANED_UP = "the node is being cleaned up"
 STOP_TIMEOUT_S = 10.0  # for the phrases in work; a thousand phrases take a few seconds
 
 
@@ -86,6 +87,7 @@ class QueryWorker:
         self._asked: tuple[Query, ...] = ()
         self._announce = announce
         self._requests: queue.Queue[_Request | None] = queue.Queue(MAX_WAITING)
+        self._is_stopped = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -95,6 +97,7 @@ class QueryWorker:
 
     def stop(self) -> None:
         """Refuse what still waits and end the thread."""
+        self._is_stopped = True
         if self._thread is None:
             return
         while True:
@@ -103,7 +106,7 @@ class QueryWorker:
             except queue.Empty:
                 break
             if waiting is not None:
-                waiting.answered(self._refusal("the node is being cleaned up"))
+                waiting.answered(self._refusal(CLEANED_UP))
         self._requests.put(None)
         self._thread.join(STOP_TIMEOUT_S)
         self._thread = None
@@ -126,6 +129,9 @@ class QueryWorker:
         return self._answer(_Request(text, (), True, _ignore))
 
     def _submit(self, request: _Request) -> None:
+        if self._is_stopped:
+            request.answered(self._refusal(CLEANED_UP))
+            return
         try:
             self._requests.put_nowait(request)
         except queue.Full:

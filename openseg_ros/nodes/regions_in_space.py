@@ -15,14 +15,14 @@ class RegionsInSpace:
     def __init__(self, segmentation: Segmentation, points: ImagePoints) -> None:
         """Of the answer for an image and what was measured of it."""
         self._segmentation = segmentation
-        self._points = points
+        self.points = points
 
     @cached_property
     def matched(self) -> RegionSurfaces:
         """One for each of the answer's `regions`."""
-        return RegionSurfaces(self._points, self._segmentation.regions.roi, self._segmentation.region_masks())
+        return RegionSurfaces(self.points, self._segmentation.regions.roi, self._segmentation.region_masks())
 
     @cached_property
     def unmatched(self) -> RegionSurfaces:
         """One for each of the answer's `unmatched`."""
-        return RegionSurfaces(self._points, self._segmentation.unmatched.roi, self._segmentation.unmatched_masks())
+        return RegionSurfaces(self.points, self._segmentation.unmatched.roi, self._segmentation.unmatched_masks())

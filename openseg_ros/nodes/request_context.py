@@ -10,6 +10,7 @@ from std_msgs.msg import Header
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.camera import Camera
+from openseg_ros.nodes.depth_input import DepthOfImage
 from openseg_ros.nodes.loaded_model import LoadedModel
 from openseg_ros.nodes.message_conversion import region_array_message
 from openseg_ros.nodes.parameters import NodeParameters
@@ -33,6 +34,7 @@ class RequestContext:
     cameras: tuple[Camera, ...]
     parameters: Callable[[], NodeParameters]
     is_active: Callable[[], bool]
+    is_paused: Callable[[], bool]
 
     def require_active(self) -> None:
         """Refuse a request that needs images while there can be none.
@@ -57,16 +59,16 @@ class RequestContext:
             raise RequestError("nothing is looked for: at least one query that is not background is needed")
         return vocabulary
 
-    def points(self, camera: Camera, header: Header, size: tuple[int, int]) -> ImagePoints | None:
-        """The points of the camera's image with `header` and `size` (H, W), if its depth is still kept.
+    def points(self, depth: DepthOfImage | None, size: tuple[int, int]) -> ImagePoints | None:
+        """The points of an image of `size` (H, W) with `depth`.
 
         Returns:
             Points in the camera's optical frame; None without depth.
         """
         parameters = self.parameters()
-        if not parameters.use_3d:
+        if depth is None:
             return None
-        return camera.depth.points(header, size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
+        return depth.points(size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
 
     def region_array(self, segmentation: Segmentation, header: Header, points: ImagePoints | None) -> RegionArray:
         """The regions with their vectors, and with positions where there are `points`."""

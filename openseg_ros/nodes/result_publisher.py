@@ -14,7 +14,6 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.msg import RegionArray
 from openseg_ros.nodes.image_codec import encode_image, encode_jpeg, encode_png
 from openseg_ros.nodes.message_conversion import ID_ENCODINGS, ids_image, region_array_message
@@ -95,11 +94,15 @@ class ResultPublisher:
         """Whether anybody subscribes to an output, the picture for people apart."""
         return any(map(_is_subscribed, self._results))
 
+    def is_watched(self) -> bool:
+        """Whether anybody subscribes to the picture for people."""
+        return _is_subscribed(self._overlay) or _is_subscribed(self._overlay_jpeg)
+
     def takes_overlay_turn(self, rate_hz: float) -> bool:
         """Whether a picture for people is wanted and due; if so, the next one is due a period later."""
         if rate_hz <= 0.0 or time.monotonic() - self._last_overlay < 1.0 / rate_hz:
             return False
-        if not (_is_subscribed(self._overlay) or _is_subscribed(self._overlay_jpeg)):
+        if not self.is_watched():
             return False
         self._last_overlay = time.monotonic()
         return True
@@ -119,23 +122,18 @@ class ResultPublisher:
     def publish_results(
         self,
         segmentation: Segmentation,
-        rgb: np.ndarray,
-        points: ImagePoints | None,
         header: Header,
         parameters: NodeParameters,
-        frame: OutputFrame | None,
+        space: RegionsInSpace | None,
     ) -> None:
-        """Publish what is subscribed to, all with `header`; first what an arm waits for, then what costs most.
+        """Publish what is subscribed to of all that needs no frame; first what an arm waits for, then what costs most.
 
         Args:
             segmentation: the answer for the image.
-            rgb: the image, (H, W, 3) uint8.
-            points: its points; None without depth.
-            header: of the image.
+            header: of the image, and of what is published.
             parameters: what to send.
-            frame: of clouds and boxes in space, which are empty without it.
+            space: the regions' positions; None without depth.
         """
-        space = None if points is None else RegionsInSpace(segmentation, points)
         if _is_subscribed(self._target_mask):
             self._target_mask.publish(encode_image(segmentation.target_mask, "mono8", header))
         if _is_subscribed(self._regions):
@@ -159,17 +157,35 @@ class ResultPublisher:
             self._mask_png.publish(encode_png(mask, ID_ENCODINGS[mask.dtype], header))
         if self._detections is not None and _is_subscribed(self._detections):
             self._detections.publish(detection_2d_array_message(segmentation, header))
+
+    def publish_in_space(
+        self,
+        segmentation: Segmentation,
+        rgb: np.ndarray,
+        header: Header,
+        space: RegionsInSpace | None,
+        frame: OutputFrame | None,
+    ) -> None:
+        """Publish what is subscribed to of boxes in space and clouds; they are empty without `space` or `frame`.
+
+        Args:
+            segmentation: the answer for the image.
+            rgb: the image, (H, W, 3) uint8.
+            header: of the image.
+            space: the regions' positions; None without depth.
+            frame: of what is published; None where it is not known.
+        """
         if self._detections_3d is not None and _is_subscribed(self._detections_3d):
             self._detections_3d.publish(
-                Detection3DArray(header=header if frame is None else frame.header)
+                Detection3DArray(header=header)
                 if space is None or frame is None
                 else detection_3d_array_message(segmentation, space, frame)
             )
-        if any(map(_is_subscribed, self._clouds)):
-            xyz = None if points is None or frame is None else frame.xyz(points)
-            self._publish_clouds(PointClouds(segmentation, rgb, xyz), header if frame is None else frame.header)
-
-    def _publish_clouds(self, clouds: PointClouds, header: Header) -> None:
+        if not any(map(_is_subscribed, self._clouds)):
+            return
+        xyz = None if space is None or frame is None else frame.xyz(space.points)
+        clouds = PointClouds(segmentation, rgb, xyz)
+        header = header if frame is None else frame.header
         if _is_subscribed(self._target_points):
             self._target_points.publish(clouds.target(header))
         if _is_subscribed(self._scene_minus_target_points):

@@ -10,29 +10,34 @@ the one that came last from any.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
 from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
-from openseg_ros.nodes.camera import Camera
+from openseg_ros.nodes.camera import ProcessedImage
+from openseg_ros.nodes.depth_input import DepthOfImage
+from openseg_ros.nodes.frame_worker import Frame
 from openseg_ros.nodes.message_conversion import flat_vectors, ids_image, queries_from_message
+from openseg_ros.nodes.parameters import NodeParameters
 from openseg_ros.nodes.query_worker import QueryReport, QueryStatus
 from openseg_ros.nodes.request_context import OWN_QUERIES_VERSION, RequestContext
-from openseg_ros.nodes.request_thread import RequestError, RequestThread, settle
+from openseg_ros.nodes.request_thread import OpenAnswers, RequestError, RequestThread, settle
 from openseg_ros.runtime.engine import EngineError
 from openseg_ros.segmenter.segmentation import Status
 from openseg_ros.srv import EncodeText, FindRegions, SegmentImage, SetQuery
 from openseg_ros.text.vocabulary import Query, QueryError, build_vocabulary, encode_phrases
 
+Kept = TypeVar("Kept", Frame, ProcessedImage)
 OTHER, UNLABELLED = "other", "unlabelled"  # names of the mask's values that no query has
 
 
@@ -62,12 +67,13 @@ class Services:
         self._thread = thread
         self._pause = pause
         self._failed = failed
-        # Groups of their own: while one request waits, images and other requests must still come in.
-        words, images = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
+        self._open_answers = OpenAnswers(node)
+        # Reentrant: while one request waits, images and other requests must still come in.
+        group = ReentrantCallbackGroup()
         self._services = [
-            node.create_service(SetQuery, "~/set_query", self._on_set_query, callback_group=words),
+            node.create_service(SetQuery, "~/set_query", self._on_set_query, callback_group=group),
             *(
-                node.create_service(service_type, name, partial(self._answer, work), callback_group=images)
+                node.create_service(service_type, name, partial(self._answer, work), callback_group=group)
                 for service_type, name, work in (
                     (EncodeText, "~/encode_text", self._encode_text),
                     (FindRegions, "~/find_regions", self._find_regions),
@@ -78,7 +84,10 @@ class Services:
         ]
 
     def destroy(self) -> None:
-        """Remove the services from the ROS graph."""
+        """Remove the services from the ROS graph, once those who wait have been told that it ends."""
+        self._open_answers.when_all_are_sent(self._destroy)
+
+    def _destroy(self) -> None:
         for service in self._services:
             self._node.destroy_service(service)
 
@@ -90,7 +99,8 @@ class Services:
         self._context.queries.ask(
             queries, replace=request.queries.replace, answered=partial(settle, self._node, answer)
         )
-        report: QueryReport = await answer
+        with self._open_answers.one_more():
+            report: QueryReport = await answer
         response.success = report.status is not QueryStatus.REJECTED
         response.message = report.message
         response.version = report.vocabulary.version
@@ -110,7 +120,8 @@ class Services:
     async def _answer(self, work: Callable[[Any, Any], None], request: Any, response: Any) -> Any:
         """`response` filled by `work(request, response)`, or the reason why not."""
         try:
-            await self._thread.run(work, request, response)
+            with self._open_answers.one_more():
+                await self._thread.run(work, request, response)
         except (RequestError, QueryError, ImageError, EngineError) as error:
             return type(response)(success=False, message=str(error))
         except Exception as error:
@@ -135,20 +146,17 @@ class Services:
         parameters, model = context.parameters(), context.model
         vocabulary = build_vocabulary([Query(request.text)], model.encoder, OWN_QUERIES_VERSION)
         segmenter = model.segmenter(parameters)
-        answers = [
-            (segmenter.segment(proposals, vocabulary), camera, header, proposals)
-            for camera in context.cameras
-            for header, proposals in filter(None, [camera.newest.processed])
-        ]
-        if not answers:
+        processed = list(filter(None, (camera.newest.processed for camera in context.cameras)))
+        if not processed:
             raise RequestError("no image was processed yet; images are processed while an output has a subscriber")
-        segmentation, camera, header, proposals = max(answers, key=lambda answer: answer[0].target_score)
+        answers = [(segmenter.segment(image.proposals, vocabulary), image) for image in _recent(processed, parameters)]
+        segmentation, image = max(answers, key=lambda answer: answer[0].target_score)
         status = segmentation.status
         if request.top_k:  # the best ones whatever their scores
             best = replace(parameters, score_threshold=0.0, max_regions=request.top_k)
-            segmentation = model.segmenter(best).segment(proposals, vocabulary)
-        points = context.points(camera, header, (segmentation.height, segmentation.width))
-        response.regions = context.region_array(segmentation, header, points)
+            segmentation = model.segmenter(best).segment(image.proposals, vocabulary)
+        points = context.points(image.depth, (segmentation.height, segmentation.width))
+        response.regions = context.region_array(segmentation, image.header, points)
         response.regions.status = int(status)
         if status == Status.NOT_FOUND:
             response.regions.target_id = 0
@@ -156,15 +164,14 @@ class Services:
     def _segment_image(self, request: SegmentImage.Request, response: SegmentImage.Response) -> None:
         context = self._context
         context.require_active()
-        camera, message = self._newest_image() if request.use_latest else (None, request.image)
+        message, depth = self._newest_image() if request.use_latest else (request.image, None)
         rgb = decode_compressed(message) if isinstance(message, CompressedImage) else decode_image(message)
         vocabulary = context.queries.vocabulary
         if request.queries.queries:
             vocabulary = context.own_vocabulary(queries_from_message(request.queries))
             response.message = "; ".join(vocabulary.rejected)
         segmenter = context.model.segmenter(context.parameters())
-        # Depth belongs to a camera's own images.
-        points = context.points(camera, message.header, rgb.shape[:2]) if camera is not None else None
+        points = context.points(depth, rgb.shape[:2])
         xyz = None if points is None else points.xyz
         segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, xyz)
         response.regions = context.region_array(segmentation, message.header, points)
@@ -173,16 +180,28 @@ class Services:
         response.class_ids = np.array([*range(vocabulary.num_labels + 1), vocabulary.unlabelled], np.uint16)
         response.class_names = [OTHER, *vocabulary.phrases, UNLABELLED]
 
-    def _newest_image(self) -> tuple[Camera, Image | CompressedImage]:
-        """The camera whose image came last, and that image.
+    def _newest_image(self) -> tuple[Image | CompressedImage, DepthOfImage | None]:
+        """The image that came last from any camera, and its depth.
 
         Raises:
-            RequestError: none came.
+            RequestError: none came, or only older ones than the parameter max_image_age_s allows.
         """
-        received = [
-            (frame, camera) for camera in self._context.cameras for frame in filter(None, [camera.newest.received])
-        ]
+        received = list(filter(None, (camera.newest.received for camera in self._context.cameras)))
         if not received:
             raise RequestError("no image was received yet")
-        frame, camera = max(received, key=lambda item: item[0].received)
-        return camera, frame.message
+        frame = max(_recent(received, self._context.parameters()), key=lambda frame: frame.received)
+        return frame.message, frame.depth
+
+
+def _recent(images: list[Kept], parameters: NodeParameters) -> list[Kept]:
+    """Those of `images` that came no longer ago than the parameter max_image_age_s allows; 0 allows every age.
+
+    Raises:
+        RequestError: none of them.
+    """
+    limit, now = parameters.max_image_age_s, time.monotonic()
+    recent = [image for image in images if limit <= 0.0 or now - image.received <= limit]
+    if not recent:
+        age = now - max(image.received for image in images)
+        raise RequestError(f"the newest image came {age:.1f} s ago, longer than max_image_age_s ({limit:g} s) allows")
+    return recent

@@ -15,6 +15,9 @@ from std_msgs.msg import Header
 
 from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.geometry.rigid_transform import RigidTransform
+from openseg_ros.nodes.stamp import nanoseconds
+
+JUMP_BACK_S = 1.0  # cameras of one robot are less apart
 
 
 class TransformError(Exception):
@@ -50,6 +53,7 @@ class TargetFrame:
         self._frame_id = frame_id
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
+        self._newest = 0  # stamp of an image, nanoseconds
 
     def destroy(self) -> None:
         """Stop listening."""
@@ -63,6 +67,7 @@ class TargetFrame:
         """
         from tf2_ros import TransformException
 
+        self._forget_after_a_jump_back(nanoseconds(header.stamp))
         wait = Duration(nanoseconds=int(timeout_s * 1e9))
         try:
             found = self._buffer.lookup_transform(self._frame_id, header.frame_id, Time.from_msg(header.stamp), wait)
@@ -75,3 +80,13 @@ class TargetFrame:
             (turn.x, turn.y, turn.z, turn.w), np.array([shift.x, shift.y, shift.z])
         )
         return OutputFrame(Header(stamp=header.stamp, frame_id=self._frame_id), transform)
+
+    def _forget_after_a_jump_back(self, stamp: int) -> None:
+        """Clear what tf2 knows, static poses apart, when a bag loops: it refuses poses 10 s older than its newest.
+
+        `Buffer` does so itself only where it is given a node, and then for jumps of the clock, not of the stamps.
+        """
+        if stamp < self._newest - JUMP_BACK_S * 1e9:
+            self._buffer.clear()
+            self._newest = 0
+        self._newest = max(self._newest, stamp)

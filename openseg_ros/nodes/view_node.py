@@ -14,6 +14,8 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -97,7 +99,8 @@ class ViewNode(Node):
         self._colours: dict[str, str] = {}
         self._arrivals: deque[float] = deque()
         self._diagnosis = ("", "")  # level, message
-        self.create_timer(PRESENCE_PERIOD_S, self._show_node)
+        # The steady clock: with use_sim_time and a stopped bag, a node that dies must be noticed too.
+        self.create_timer(PRESENCE_PERIOD_S, self._show_node, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # ------------------------------------------------------------------------------------- what the page sees
 

@@ -11,6 +11,7 @@ from openseg_ros.nodes.message_conversion import query_state_message
 from openseg_ros.nodes.optional_packages import HAS_VISION_MSGS
 from openseg_ros.nodes.qos import overridable, state_qos
 from openseg_ros.nodes.query_worker import QueryReport
+from openseg_ros.text.vocabulary import Vocabulary
 
 if HAS_VISION_MSGS:
     from vision_msgs.msg import LabelInfo
@@ -27,7 +28,7 @@ class VocabularyPublisher:
         self._text_encoder = text_encoder
         self._query_state = self._latched(QueryState, "~/query_state")
         self._label_info = self._latched(LabelInfo, "~/label_info") if HAS_VISION_MSGS else None
-        self._described_version: int | None = None
+        self._described: tuple[int, float] | None = None  # vocabulary version and threshold
 
     def _latched(self, message_type: type, topic: str) -> Publisher:
         return self._node.create_publisher(message_type, topic, state_qos(), qos_overriding_options=overridable())
@@ -37,15 +38,23 @@ class VocabularyPublisher:
         for publisher in filter(None, (self._query_state, self._label_info)):
             self._node.destroy_publisher(publisher)
 
-    def publish(self, report: QueryReport, score_threshold: float) -> None:
-        """Publish a state; before an image is scored with a vocabulary also what the numbers in masks mean then.
+    def announce(self, report: QueryReport) -> None:
+        """Publish a state of the query."""
+        stamp = self._node.get_clock().now().to_msg()
+        self._query_state.publish(query_state_message(report, stamp, self._text_encoder))
+
+    def describe(self, vocabulary: Vocabulary, score_threshold: float) -> None:
+        """Publish what the numbers in the masks mean from the next one on, unless that was the last thing said.
+
+        To be called between the masks, and in their order: masks do not say which vocabulary they belong to.
 
         Args:
-            report: the state.
+            vocabulary: that scored the next mask.
             score_threshold: the parameter.
         """
+        described = vocabulary.version, score_threshold
+        if self._label_info is None or described == self._described:
+            return
         stamp = self._node.get_clock().now().to_msg()
-        if self._label_info is not None and report.vocabulary.version != self._described_version:
-            self._label_info.publish(label_info_message(report.vocabulary, Header(stamp=stamp), score_threshold))
-            self._described_version = report.vocabulary.version
-        self._query_state.publish(query_state_message(report, stamp, self._text_encoder))
+        self._label_info.publish(label_info_message(vocabulary, Header(stamp=stamp), score_threshold))
+        self._described = described

@@ -18,8 +18,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 
 import openseg_ros.model
+import openseg_ros.runtime
 from openseg_ros.configuration import to_mapping
 from openseg_ros.runtime.frames import frame_files
 from openseg_ros.runtime.weights import Weights
@@ -61,15 +63,20 @@ def keeping_in(folder: Path | None) -> Iterator[None]:
 def entry_key(weights: Weights, recipe: EngineRecipe) -> str:
     """Hash of what decides a compiled network and its report: tensors, configuration, frames, code, and `recipe`.
 
-    Configuration and code stand for the graph, which only exporting it, for seconds, would tell.
+    Configuration and code stand for the graph, which only exporting it, for seconds, would tell. The code is that of
+    the network and of what exports, compiles, compares and reports it.
     """
     parts = [weights.sha256, json.dumps(to_mapping(weights.description.model), sort_keys=True)]
     parts.append(json.dumps(asdict(recipe), sort_keys=True))
-    code = sorted(Path(openseg_ros.model.__path__[0]).glob("*.py"))
+    code = sorted(file for package in (openseg_ros.model, openseg_ros.runtime) for file in _code_of(package))
     digest = hashlib.sha256("\0".join(parts).encode())
     for file in [*code, *frame_files(weights)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _code_of(package: ModuleType) -> Iterator[Path]:
+    return Path(package.__path__[0]).glob("*.py")
 
 
 def kept_files(key: str) -> Path | None:

@@ -63,11 +63,10 @@ class OpenVinoEngine:
                 np.concatenate([part.embeddings for part in parts]),
             )
         try:
-            self._request.infer([images, valid], share_inputs=True)
+            copies = self._request.infer([images, valid], share_inputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {str(error).splitlines()[0]}") from error
-        mask_logits, embeddings = (self._request.get_output_tensor(index).data.copy() for index in (0, 1))
-        return EngineOutput(mask_logits, embeddings)
+        return EngineOutput(copies[0], copies[1])
 
 
 def load_openvino(

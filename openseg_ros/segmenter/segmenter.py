@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class NetworkAnswer:
 
     letterbox: Letterbox
     output: EngineOutput  # a batch of 1
+    chosen: dict[tuple[float, ...], Proposals] = field(default_factory=dict, repr=False)  # by the limits, once made
 
 
 class Segmenter:
@@ -56,7 +57,10 @@ class Segmenter:
 
     def choose(self, answer: NetworkAnswer) -> Proposals:
         """The useful regions of an answer, which may come from another segmenter of the same weights."""
-        return select_proposals(answer.output, answer.letterbox, self._settings)
+        limits = self._settings.proposal_limits
+        if limits not in answer.chosen:
+            answer.chosen[limits] = select_proposals(answer.output, answer.letterbox, self._settings)
+        return answer.chosen[limits]
 
     def segment(self, proposals: Proposals, vocabulary: Vocabulary, points: np.ndarray | None = None) -> Segmentation:
         """Score regions against a vocabulary; the network does not run, masks are made when somebody reads them.

@@ -25,3 +25,8 @@ class SegmenterSettings:
                     raise ValueError(f"max_regions is {value}; at least 1 is needed")
             elif not 0 <= value <= 1:
                 raise ValueError(f"{setting.name} is {value}; it must lie in [0, 1]")
+
+    @property
+    def proposal_limits(self) -> tuple[float, ...]:
+        """Those that choose proposals, before any word is looked at."""
+        return self.min_relative_area, self.max_relative_area, self.nms_iou, self.min_mask_quality

@@ -92,6 +92,11 @@ class Vocabulary:
         asked = [index for index, query in enumerate(self.queries) if not query.background]
         return next((index for index in asked if self.queries[index].is_target), next(iter(asked), None))
 
+    @cached_property
+    def has_relations(self) -> bool:
+        """Whether some query is chosen by its place."""
+        return any(query.relations for query in self.queries)
+
     @property
     def mask_dtype(self) -> type[np.uint8] | type[np.uint16]:
         """Type of the mask's pixels."""

@@ -35,11 +35,19 @@ class DepthRig:
         time.sleep(0.2)
 
     def show(
-        self, rgb: np.ndarray, depth: Image | None, *, depth_late_s: float = 0.0, frame_id: str = OPTICAL_FRAME
+        self,
+        rgb: np.ndarray,
+        depth: Image | None,
+        *,
+        depth_late_s: float = 0.0,
+        frame_id: str = OPTICAL_FRAME,
+        stamp_s: int | None = None,
     ) -> tuple[Header, dict[str, Any]]:
         """The header of an image, whose depth comes before or after it, and the message of every recorder for it."""
         message = self.peer.image(rgb)
         message.header.frame_id = frame_id
+        if stamp_s is not None:
+            message.header.stamp.sec = stamp_s
         if depth is not None:
             depth.header = message.header
             if not depth_late_s:

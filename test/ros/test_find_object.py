@@ -20,6 +20,7 @@ from ros.depth_rig import metres
 from ros.ros_peer import BEST_EFFORT, RELIABLE, NodeProcess, Peer, Recorder, ask, picture, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from std_srvs.srv import SetBool
 
 from openseg_ros.action import FindObject
 from openseg_ros.geometry.image_points import ImagePoints
@@ -31,6 +32,7 @@ from openseg_ros.runtime.engine import create_engine
 from openseg_ros.runtime.weights import load_weights
 from openseg_ros.segmenter.segmentation import Segmentation, Status
 from openseg_ros.segmenter.segmenter import Segmenter, SegmenterSettings
+from openseg_ros.text.command import parse_typed_queries
 from openseg_ros.text.text_encoder import load_text_encoder
 from openseg_ros.text.vocabulary import Query as LibraryQuery
 from openseg_ros.text.vocabulary import build_vocabulary
@@ -148,6 +150,16 @@ class Library:
         segmenter = Segmenter(engine=self._engine, calibration=calibration, settings=SegmenterSettings(**settings))
         return segmenter.segment(segmenter.propose(rgb), build_vocabulary(queries, self._encoder, 0))
 
+    def look_for_closest(self, phrase: str, rgb: np.ndarray, points: ImagePoints | None) -> Segmentation:
+        """The target of "closest <phrase>", by the points or, without any, by the image."""
+        (query,) = parse_typed_queries([LibraryQuery(f"closest {phrase}")]).queries
+        background = [LibraryQuery(name, background=True) for name in ("table", "wall", "floor")]
+        segmenter = Segmenter(
+            engine=self._engine, calibration=self._weights.calibration, settings=SegmenterSettings(score_threshold=0.3)
+        )
+        vocabulary = build_vocabulary([query, *background], self._encoder, 0)
+        return segmenter.segment(segmenter.propose(rgb), vocabulary, None if points is None else points.xyz)
+
     def example(self, wanted: Status) -> tuple[str, np.ndarray]:
         """A phrase and a picture with that answer."""
         for seed in range(6):
@@ -215,6 +227,62 @@ def test_with_depth_the_result_has_the_target_s_box(start: Start, camera: Camera
     np.testing.assert_allclose([position.x, position.y, position.z], boxes.centre[0], atol=1e-6)
     np.testing.assert_allclose([size.x, size.y, size.z], boxes.size[0], atol=1e-6)
     assert 0.7 < position.z < 1.3 and max(size.x, size.y) > 0.01
+
+
+def test_a_place_is_decided_with_depth(start: Start, camera: Camera, library: Library, peer: Peer) -> None:
+    """The nearest things are at the top of the picture here, where those far away are by the picture alone."""
+    rgb = picture()
+    height, width = rgb.shape[:2]
+    depth = np.tile(np.linspace(0.5, 2.0, height, dtype=np.float32)[:, None], (1, width))
+    points = ImagePoints(Pinhole((height, width), 150.0, 150.0, width / 2, height / 2), depth)
+
+    def target(phrase: str, points: ImagePoints | None) -> tuple[int, ...] | None:
+        found = library.look_for_closest(phrase, rgb, points)
+        is_clear = found.target_result is not None and found.target_result.status is Status.OK
+        return tuple(found.regions.roi[found.target_region - 1].tolist()) if is_clear else None
+
+    phrases = ("mug", "book", "bowl", "banana", "screwdriver", "plate", "kitten", "train", "box", "lamp", "tool", "toy")
+    by_depth = {phrase: target(phrase, points) for phrase in phrases}
+    phrase = next(phrase for phrase in phrases if by_depth[phrase] not in (None, target(phrase, None)))
+    peer.sender(CameraInfo, "/camera_info").publish(
+        CameraInfo(height=height, width=width, k=[150.0, 0, width / 2, 0, 150.0, height / 2, 0, 0, 1])
+    )
+    time.sleep(0.2)
+    camera.depth, camera.rgb = depth, rgb
+    _, result = start(goal(f"closest {phrase}", stable_frames=3, min_score=0.3)).result()
+    assert result.status == Result.FOUND, result.message
+    region = next(region for region in result.regions.regions if region.id == result.regions.target_id)
+    roi = region.roi
+    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == by_depth[phrase]
+
+
+def test_an_image_that_came_before_the_goal_does_not_count(
+    start: Start, camera: Camera, peer: Peer, library: Library, diagnostics: Recorder
+) -> None:
+    """The rate limit makes the image wait, as it would while the network runs on another one."""
+    phrase, rgb = library.example(Status.OK)
+    assert not peer.set_parameter("max_rate_hz", 0.5)
+    before = int(peer.fresh_status(diagnostics)["images_received"])
+    for _ in range(2):  # one is looked at, or begins the limit's two seconds; one waits
+        camera.publisher.publish(peer.image(rgb))
+        time.sleep(0.1)
+    wait_until(lambda: int(peer.status(diagnostics)["images_received"]) == before + 2, "both images")
+    try:
+        _, result = start(goal(phrase, seconds=4.0)).result()
+        assert result.status == Result.NO_IMAGE, result
+        camera.publisher.publish(peer.image(rgb))
+        camera.rgb = rgb
+        _, result = start(goal(phrase)).result()
+        assert result.status == Result.FOUND
+    finally:
+        assert not peer.set_parameter("max_rate_hz", 0.0)
+
+
+def test_a_paused_node_refuses(start: Start, camera: Camera, peer: Peer) -> None:
+    assert peer.call(SetBool, "/openseg/set_enabled", SetBool.Request(data=False)).success
+    _, result = start(goal("red mug", seconds=0.0)).result()
+    assert result.status == Result.REJECTED and "paused" in result.message
+    assert peer.call(SetBool, "/openseg/set_enabled", SetBool.Request(data=True)).success
 
 
 def test_the_topics_keep_the_nodes_own_queries(
