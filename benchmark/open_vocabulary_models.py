@@ -94,7 +94,8 @@ def main(
     rivals = ours(model, encoder, engine, counts) | ours(model, encoder, reference, counts)
     with torch.inference_mode():
         seconds = measure(rivals | rivals_of_transformers(counts), rounds)
-    report("one image, masks for a number of phrases", seconds, out, {"rounds": rounds})
+    facts = {"weights": model.embedding_space, "rounds": rounds}
+    report("one image, masks for a number of phrases", seconds, out, facts)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run the programs that need no data set, keep their figures and draw them: `make benchmark`.
 
-python -m benchmark.run_all               # about fifteen minutes on two cores
+python -m benchmark.run_all               # about ten minutes on two cores
 python -m benchmark.run_all node engines
 """
 
@@ -23,13 +23,14 @@ PROGRAMS = {
     "text_encoders": ("--rounds", "50"),
     "vocabulary": ("--rounds", "100"),
     "node": ("--seconds", "30"),
+    "node_tiny": ("--seconds", "15", "--weights", "tabletop_tiny"),
     "start": ("--rounds", "5"),
     "positions": ("--rounds", "50"),
     "messages": ("--rounds", "50"),
     "dds_profile": ("--images", "150"),
     "open_vocabulary_models": ("--rounds", "5"),
     "network_work": ("--size", "256x256"),
-}  # with their options
+}  # with their options; after "_tiny" it is the same program with the small model
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -44,12 +45,13 @@ def main(
             typer.secho(f"error: there is no '{program}'; there are {', '.join(PROGRAMS)}", err=True, fg="red")
             raise typer.Exit(2)
         figures = out / f"{program}.json"
-        command = [sys.executable, "-m", f"benchmark.{program}", *PROGRAMS[program], "--out", str(figures)]
+        module = f"benchmark.{program.removesuffix('_tiny')}"
+        command = [sys.executable, "-m", module, *PROGRAMS[program], "--out", str(figures)]
         typer.secho(f"python {' '.join(command[1:])}", bold=True)
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # as the node sets it (openseg_node.py)
         code = subprocess.run(command, check=False, env=environment).returncode
         if code != 0:
-            typer.secho(f"error: benchmark.{program} ended with {code}", err=True, fg="red")
+            typer.secho(f"error: {module} ended with {code}", err=True, fg="red")
             raise typer.Exit(code)
         content = json.loads(figures.read_text(encoding="utf-8"))
         bars = {name: (figure["p50_ms"], figure["p99_ms"]) for name, figure in content["figures"].items()}

@@ -23,6 +23,7 @@ from benchmark.options import OutOption, WeightsOption
 from benchmark.robot import Robot
 from benchmark.timing import report
 from demo.isolation import isolate
+from openseg_ros.runtime.weights import load_weights
 
 SIZE = (480, 640)
 BACKENDS = {"kept networks": "auto", "torch": "torch"}
@@ -60,7 +61,12 @@ def main(
         f"start of the process to the first answer, {SIZE[1]}x{SIZE[0]}",
         {name: np.array(values) for name, values in seconds.items()},
         out,
-        {"rounds": rounds, "processor_seconds": used, "resident_mib": resident},
+        {
+            "weights": load_weights(weights).embedding_space,
+            "rounds": rounds,
+            "processor_seconds": used,
+            "resident_mib": resident,
+        },
     )
     for name in BACKENDS:
         Console().print(f"{name}: {used[name]:.1f} s of processor time, {resident[name]:.0f} MiB")

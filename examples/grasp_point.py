@@ -58,6 +58,8 @@ class GraspPlanner(Node):
                 reason = f"nothing looks like '{phrase}'"
             elif answer.status == RegionArray.AMBIGUOUS:
                 reason = f"there are several like '{phrase}': say which one"
+            elif answer.status != RegionArray.OK:
+                reason = "the node is degraded: see /diagnostics"
             elif math.isnan(target.centroid.z):
                 reason = "it is seen, but without depth"
             else:

@@ -132,7 +132,7 @@ class FindObjectAction:
         except (RequestError, QueryError) as error:
             handle.abort()
             return _refusal(str(error))
-        except Exception as error:  # rclpy would answer with an empty result, whose status is FOUND
+        except Exception as error:  # rclpy would answer with an empty result, which says nothing
             message = f"{type(error).__name__}: {error}"
             self._failed(f"a goal failed: {message}")
             handle.abort()

@@ -14,14 +14,14 @@ from openseg_ros.text.vocabulary import Vocabulary
 
 
 class Outcome(enum.IntEnum):
-    """Numbers of FindObject's status."""
+    """Numbers of FindObject's status; 0 is none of them, so that an empty result says nothing."""
 
-    FOUND = 0
-    NOT_FOUND = 1
-    AMBIGUOUS = 2
-    NO_IMAGE = 3
-    REJECTED = 4
-    CANCELLED = 5
+    FOUND = 1
+    NOT_FOUND = 2
+    AMBIGUOUS = 3
+    NO_IMAGE = 4
+    REJECTED = 5
+    CANCELLED = 6
 
 
 @dataclass(frozen=True)
