@@ -1,19 +1,10 @@
-"""Metrics against counts made by hand, and the command on a small network."""
+"""Metrics against counts made by hand."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from small_model import random_weights
-from tiny_coco import write_tiny_coco
-from typer import Typer
-from typer.testing import CliRunner
 
-from openseg_ros.runtime.weights import load_weights
-from training import evaluate
 from training.evaluation.confusion import ConfusionMatrix
 from training.evaluation.proposal_recall import ProposalRecall, mask_iou
 
@@ -54,31 +45,3 @@ def test_recall_counts_labels_not_images() -> None:
     recall.add(proposal[:0], label[:1])  # no proposal at all: missed
     recall.add(proposal, label[:0])
     assert recall.result() == {"R50": 3 / 5, "R70": 2 / 5, "R90": 1 / 5}
-
-
-def run(command: object, *arguments: str) -> str:
-    app = Typer()
-    app.command()(command)  # type: ignore[type-var]
-    result = CliRunner().invoke(app, list(arguments))
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def test_commands_on_a_small_network(tmp_path: Path) -> None:
-    folder = random_weights(tmp_path / "small").folder
-    data = str(write_tiny_coco(tmp_path / "data", 4))
-    report = tmp_path / "report.json"
-    table = run(evaluate.main, "--weights", str(folder), "--data", data, "--backend", "torch", "--report", str(report))
-    figures = json.loads(report.read_text())
-    assert figures["images"] == 4 and f"{figures['R50']:.3f}" in table
-    assert figures["sha256"] == load_weights(folder).sha256
-    assert set(figures["grounding_iou_per_class"]) <= {"ball", "box", "table"}
-
-
-def test_evaluation_needs_data(tmp_path: Path) -> None:
-    app = Typer()
-    app.command()(evaluate.main)
-    folder = random_weights(tmp_path / "small").folder
-    result = CliRunner().invoke(app, ["--weights", str(folder), "--data", str(tmp_path), "--backend", "torch"])
-    assert result.exit_code == 2
-    assert "cannot read" in result.output and "Traceback" not in result.output

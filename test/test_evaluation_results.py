@@ -49,7 +49,8 @@ def test_the_result_folder_says_everything(tmp_path: Path, weights: str) -> None
     assert result["config"]["scale"] == "original" and result["config"]["names"] == "plain"
     assert result["software"]["numpy"] == np.__version__ and "torch" in result["software"]
     assert result["figures"]["images"] == 4
-    assert f"{result['figures']['grounding_miou']:.3f}" in printed
+    for figure in ("grounding_miou", "R50"):
+        assert f"{result['figures'][figure]:.3f}" in printed
     rows = {row["name"]: row for row in result["per_class"]}
     assert set(rows) == {"ball", "box", "table"} and rows["table"]["images"] == 4
     assert sum(row["pixels"] for row in rows.values()) == 4 * 60 * 80
@@ -114,6 +115,8 @@ def test_bad_input_is_said_in_one_sentence(tmp_path: Path, weights: str) -> None
     assert "is not one of" in run("--weights", weights, "--data", data, "--dataset", "ade", code=2)
     assert "only plain names" in run("--weights", weights, "--data", data, "--names", "engineered", code=2)
     assert "does not exist" in run("--weights", weights, "--data", data, "--dataset", "voc_20", code=2)
+    message = run("--weights", weights, "--data", str(tmp_path), code=2)
+    assert "cannot read" in message and "Traceback" not in message
     assert "no model" in run("--weights", "nothing", "--data", data, code=2)
     (tmp_path / "file").touch()
     message = run("--weights", weights, "--data", data, "--out", str(tmp_path / "file"), code=2)

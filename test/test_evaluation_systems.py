@@ -307,8 +307,32 @@ class _Encoder:
         return np.array(rows, np.float32).reshape(-1, self.dim)
 
 
-def test_a_mask_that_is_everything_makes_both_variants_agree(network: OpenSeg) -> None:
+class _OneFeature:
+    """Gives all pixels of a picture one feature."""
+
+    def __init__(self, feature: np.ndarray) -> None:
+        self._feature = feature
+
+    def features(self, image: np.ndarray) -> PixelFeatures:
+        letterbox = Letterbox(image.shape[:2], (96, 128), 4)
+        return PixelFeatures(letterbox, np.tile(self._feature, (24, 32, 1)))
+
+
+@pytest.mark.parametrize("name", ["cup", "bowl", "fork"])
+def test_a_mask_that_is_everything_makes_both_variants_agree(name: str) -> None:
     # Where all pixels have one feature, pooling changes nothing.
+    source = _OneFeature(3 * vector(name))
+    answers = []
+    for system in (TrueMaskSystem(source, NamesEncoder()), NoProposalSystem(source, NamesEncoder())):
+        with pytest.raises(RuntimeError, match="set_classes must come before"):
+            system.predict(photo(), np.ones((1, 70, 110), bool))
+        system.set_classes(classes(("bowl",), ("plant", "cup"), ("fork",)))
+        answers.append(system.predict(photo(), np.ones((1, 70, 110), bool)).segment(np.arange(3)))
+    assert np.array_equal(*answers)
+    assert set(np.unique(answers[0])) == {("bowl", "cup", "fork").index(name)}
+
+
+def test_the_mean_over_a_mask_that_is_everything_is_the_mean(network: OpenSeg) -> None:
     features = FeatureNetwork(network)
     flat = np.full((96, 128, 3), 90, np.uint8)
     masks = np.ones((1, 96, 128), bool)
@@ -351,12 +375,3 @@ def test_the_engines_answer_is_what_is_measured(tmp_path: Path) -> None:
     letterbox = Letterbox((70, 110), engine.input_size, engine.stride)
     output = engine.infer(letterbox.apply(photo())[None], letterbox.valid[None])
     assert np.array_equal(system.predict(photo()).proposals, letterbox.restore(output.mask_logits[0]) > 0)
-
-
-def test_no_proposals_is_a_system(network: OpenSeg) -> None:
-    system = NoProposalSystem(FeatureNetwork(network), _Encoder())
-    with pytest.raises(RuntimeError, match="set_classes"):
-        system.predict(photo())
-    system.set_classes(classes(("a",), ("b",), ("c", "d")))
-    answer = system.predict(photo()).segment(np.arange(3))
-    assert answer.shape == (70, 110) and set(np.unique(answer)) <= {0, 1, 2}
