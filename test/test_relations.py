@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from drawn_scene import GREY, NamesEncoder, rectangle, segmenter
 
+from openseg_ros.geometry.image_points import ImagePoints
+from openseg_ros.geometry.pinhole import Pinhole
 from openseg_ros.segmenter.segmentation import Segmentation, Status
 from openseg_ros.text.command import parse_query_text
 from openseg_ros.text.vocabulary import Query, QueryError, Relation, build_vocabulary
 
+FAR_SIGHTED = Pinhole((480, 640), 1e6, 1e6, 320.0, 240.0)  # only depth tells its points apart
 # On the grid of 120 x 160 cells; camera pixels are 4 times as many.
 MIDDLE_BOWL = (rectangle(50, 70, 70, 90), "bowl")
 CUPS = {
@@ -22,7 +25,7 @@ CUPS = {
 }
 
 
-def look(said: str, *things: tuple, points: np.ndarray | None = None) -> Segmentation:
+def look(said: str, *things: tuple, points: ImagePoints | None = None) -> Segmentation:
     made = segmenter(things)
     vocabulary = build_vocabulary(parse_query_text(said).queries, NamesEncoder(), 1)
     return made.segment(made.propose(GREY), vocabulary, points)
@@ -137,9 +140,9 @@ def test_what_fits_the_reference_better_is_no_target():
 
 def test_depth_decides_where_it_is_measured():
     """In the image the far cup is higher; measured, it hangs before the bowl. The near one is small and far away."""
-    points = np.zeros((480, 640, 3), np.float32)
-    points[..., 2] = 1.0
-    points[:100, :, 2], points[390:, :, 2] = 0.5, 3.0
+    depth = np.ones((480, 640), np.float32)
+    depth[:100], depth[390:] = 0.5, 3.0
+    points = ImagePoints(FAR_SIGHTED, depth)
     things = (MIDDLE_BOWL, CUPS["far"], CUPS["near"])
     assert chosen(look("pick the cup behind the bowl", *things)) == [74, 6]
     assert chosen(look("pick the cup behind the bowl", *things, points=points)) == [74, 100]
@@ -147,7 +150,7 @@ def test_depth_decides_where_it_is_measured():
     assert chosen(look("pick the closest cup", *things, points=points)) == [74, 6]
     assert look("pick the largest cup", *things).status == Status.AMBIGUOUS
     assert chosen(look("pick the largest cup", *things, points=points)) == [74, 100]
-    points[:100] = np.nan  # one cup without a measured point: the image's rule for both
+    depth[:100] = np.nan  # one cup without a measured point: the image's rule for both
     assert chosen(look("pick the cup behind the bowl", *things, points=points)) == [74, 6]
 
 

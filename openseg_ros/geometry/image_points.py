@@ -40,8 +40,17 @@ class ImagePoints:
     @cached_property
     def xyz(self) -> np.ndarray:
         """(H, W, 3) float32 metres, NaN where nothing was measured."""
+        return self._xyz(self.depth, self.is_measured, *self.camera.tangents())
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(R, C, 3) float32 metres: the points of the pixels where `rows` (R,) and `columns` (C,) int cross."""
         right, down = self.camera.tangents()
-        z = np.where(self.is_measured, self.depth, np.float32(np.nan))
+        depth = self.depth[np.ix_(rows, columns)]
+        return self._xyz(depth, (depth > 0) & (depth < np.inf), right[columns], down[rows])
+
+    @staticmethod
+    def _xyz(depth: np.ndarray, is_measured: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
+        z = np.where(is_measured, depth, np.float32(np.nan))
         points = np.empty((*z.shape, 3), np.float32)
         np.multiply(z, right, out=points[..., 0])
         np.multiply(z, down[:, None], out=points[..., 1])

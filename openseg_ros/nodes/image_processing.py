@@ -101,9 +101,7 @@ class ImageProcessing:
         points = None
         if camera.results.needs_points() or vocabulary.has_relations or self._find_object.needs_points:
             points = self._context.points(frame.depth, rgb.shape[:2])
-        # Boxes and positions do without it.
-        xyz = points.xyz if points is not None and vocabulary.has_relations else None
-        segmentation = segmenter.segment(proposals, vocabulary, xyz)
+        segmentation = segmenter.segment(proposals, vocabulary, points)
         space = None if points is None else RegionsInSpace(segmentation, points)
         self._names.describe(vocabulary, parameters.score_threshold)
         camera.results.publish_results(segmentation, header, parameters, space)

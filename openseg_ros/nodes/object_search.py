@@ -56,8 +56,7 @@ class ObjectSearch:
 
     def look_at(self, camera: Camera, frame: Frame, answer: NetworkAnswer, points: ImagePoints | None) -> bool:
         """Take the next image into account; whether the target is found now. The network does not run."""
-        xyz = points.xyz if points is not None and self.has_relations else None
-        segmentation = self._segmenter.segment(self._segmenter.choose(answer), self._vocabulary, xyz)
+        segmentation = self._segmenter.segment(self._segmenter.choose(answer), self._vocabulary, points)
         target = segmentation.target_result
         is_shown = target is not None and target.status is Status.OK and segmentation.status is not Status.DEGRADED
         before = self._last.get(camera.name)

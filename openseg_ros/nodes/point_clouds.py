@@ -42,34 +42,42 @@ class PointClouds:
     def target(self, header: Header) -> PointCloud2:
         """The measured points of the target without its edge, one row; empty if it is not found."""
         target = without_edge(self._segmentation.target_mask, edge_width(self._segmentation.width))
-        return self._chosen(target, header)
+        return _message(self._of(self._measured(target)), header, is_dense=True)
 
     def scene_minus_target(self, header: Header) -> PointCloud2:
         """All measured points that are neither the target's nor next to its outline, one row."""
         side = 2 * edge_width(self._segmentation.width) + 1
         near = cv2.dilate(self._segmentation.target_mask, np.ones((side, side), np.uint8)) > 0
-        return self._chosen(~near, header)
+        # Nearly all pixels: they are taken from the organised cloud, which is mostly wanted too.
+        return _message(self._organised.ravel().take(self._measured(~near)), header, is_dense=True)
 
-    def _chosen(self, pixels: np.ndarray, header: Header) -> PointCloud2:
-        if self._points is None:
-            return _message(self._organised.ravel(), header, is_dense=True)
-        chosen = np.flatnonzero(pixels & ~np.isnan(self._points[..., 2]))  # numbers select five times faster than bools
-        return _message(self._organised.ravel().take(chosen), header, is_dense=True)
+    def _measured(self, pixels: np.ndarray) -> np.ndarray:
+        """Numbers of those of the pixels (H, W) bool that were measured; they select five times faster than bools."""
+        return (
+            np.flatnonzero(pixels & ~np.isnan(self._points[..., 2])) if self._points is not None else np.zeros(0, int)
+        )
 
     @cached_property
     def _organised(self) -> np.ndarray:
         """(H, W) of `_POINT`; (0, 0) without depth."""
         if self._points is None:
             return np.empty((0, 0), _POINT)
+        return self._of(slice(None)).reshape(self._points.shape[:2])
+
+    def _of(self, pixels: np.ndarray | slice) -> np.ndarray:
+        """(N,) of `_POINT`: the pixels with these numbers; none without depth."""
+        if self._points is None:
+            return np.empty(0, _POINT)
         segmentation = self._segmentation
-        instances = segmentation.instances
+        instances = segmentation.instances.reshape(-1)[pixels]
         scores = np.concatenate([np.zeros(1, np.float32), segmentation.regions.score])
         cloud = np.empty(instances.shape, _POINT)
+        xyz, rgb = self._points.reshape(-1, 3)[pixels], self._rgb.reshape(-1, 3)[pixels]
         for axis, name in enumerate("xyz"):
-            cloud[name] = self._points[..., axis]
-        red, green, blue = (self._rgb[..., channel].astype(np.uint32) for channel in range(3))
+            cloud[name] = xyz[:, axis]
+        red, green, blue = (rgb[:, channel].astype(np.uint32) for channel in range(3))
         cloud["rgb"] = red << 16 | green << 8 | blue
-        cloud["label"] = segmentation.mask
+        cloud["label"] = segmentation.mask.reshape(-1)[pixels]
         cloud["instance"] = instances
         cloud["score"] = scores.take(instances)
         return cloud

@@ -172,8 +172,7 @@ class Services:
             response.message = "; ".join(vocabulary.rejected)
         segmenter = context.model.segmenter(context.parameters())
         points = context.points(depth, rgb.shape[:2])
-        xyz = None if points is None else points.xyz
-        segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, xyz)
+        segmentation = segmenter.segment(segmenter.propose(rgb), vocabulary, points)
         response.regions = context.region_array(segmentation, message.header, points)
         response.mask = ids_image(segmentation.mask, message.header)
         response.instances = ids_image(segmentation.instances, message.header)

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.segmenter.proposals import Proposals, suppress_duplicates
 from openseg_ros.text.vocabulary import Query, Vocabulary
 
@@ -58,7 +59,7 @@ class Relations:
         references: Vocabulary | None,
         probability: np.ndarray,
         threshold: float,
-        points: np.ndarray | None = None,
+        points: ImagePoints | None = None,
     ) -> None:
         """Of one image.
 
@@ -67,7 +68,7 @@ class Relations:
             references: the F things that relations name.
             probability: (M, F) that a region shows such a thing.
             threshold: from which it counts as one.
-            points: (H, W, 3) metres, NaN where nothing was measured; None without depth.
+            points: of the image; None without depth.
         """
         self._proposals = proposals
         self._masks = proposals.masks
@@ -235,9 +236,9 @@ class Relations:
             height, width = self._masks.shape[1:]
             rows, columns = (
                 ((np.arange(cells) + 0.5) * pixels / cells).astype(np.intp)
-                for cells, pixels in zip((height, width), self._points.shape[:2], strict=True)
+                for cells, pixels in zip((height, width), self._points.camera.size, strict=True)
             )
-            points = self._points[np.ix_(rows, columns)]
+            points = self._points.at(rows, columns)
             measured = self._masks[missing] & ~np.isnan(points[..., 2])
             seen = measured.any((1, 2))
             own = np.where(measured[seen][..., None], points, np.nan).reshape(int(seen.sum()), height * width, 3)

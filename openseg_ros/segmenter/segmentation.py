@@ -8,6 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.segmenter.proposals import Proposals
 from openseg_ros.segmenter.relations import Relations
 from openseg_ros.segmenter.scoring import Scores, Status, best_answer, camera_masks
@@ -58,7 +59,7 @@ class Segmentation:
         vocabulary: Vocabulary,
         scores: Scores,
         settings: SegmenterSettings,
-        points: np.ndarray | None = None,
+        points: ImagePoints | None = None,
     ) -> None:
         """See `Segmenter.segment`."""
         self.height, self.width = proposals.letterbox.image_size

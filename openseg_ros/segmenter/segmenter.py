@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from openseg_ros.geometry.image_points import ImagePoints
 from openseg_ros.runtime.calibration import Calibration
 from openseg_ros.runtime.engine import Engine, EngineOutput
 from openseg_ros.segmenter.letterbox import ImageError, Letterbox
@@ -62,13 +63,13 @@ class Segmenter:
             answer.chosen[limits] = select_proposals(answer.output, answer.letterbox, self._settings)
         return answer.chosen[limits]
 
-    def segment(self, proposals: Proposals, vocabulary: Vocabulary, points: np.ndarray | None = None) -> Segmentation:
+    def segment(self, proposals: Proposals, vocabulary: Vocabulary, points: ImagePoints | None = None) -> Segmentation:
         """Score regions against a vocabulary; the network does not run, masks are made when somebody reads them.
 
         Args:
             proposals: of the image.
             vocabulary: what to look for.
-            points: (H, W, 3) metres of the image's pixels, for relations such as "behind"; None without depth.
+            points: of the image, for relations such as "behind"; None without depth.
         """
         scores = score_regions(proposals, vocabulary, self._calibration, self._settings)
         return Segmentation(proposals, vocabulary, scores, self._settings, points)

@@ -158,7 +158,7 @@ class Library:
             engine=self._engine, calibration=self._weights.calibration, settings=SegmenterSettings(score_threshold=0.3)
         )
         vocabulary = build_vocabulary([query, *background], self._encoder, 0)
-        return segmenter.segment(segmenter.propose(rgb), vocabulary, None if points is None else points.xyz)
+        return segmenter.segment(segmenter.propose(rgb), vocabulary, points)
 
     def example(self, wanted: Status) -> tuple[str, np.ndarray]:
         """A phrase and a picture with that answer."""
