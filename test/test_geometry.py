@@ -32,6 +32,14 @@ def test_what_was_not_measured_is_nan_in_all_coordinates() -> None:
     np.testing.assert_array_equal(points.z[0], [0, 0, 0, 0, 2])
 
 
+def test_some_pixels_have_the_points_that_they_have_among_all() -> None:
+    points = wall((40, 50))
+    points.depth[:] = np.random.default_rng(0).uniform(0.5, 2.0, (40, 50))
+    points.depth[8, 4:9] = 0.0, np.nan, np.inf, -1.0, 1.0
+    rows, columns = np.arange(0, 40, 8), np.arange(4, 50, 3)
+    np.testing.assert_array_equal(points.at(rows, columns), points.xyz[np.ix_(rows, columns)])
+
+
 def test_noise_is_that_of_the_sensor_not_of_the_scene() -> None:
     """Slopes, steps between things and holes are no noise."""
     random = np.random.default_rng(0)
