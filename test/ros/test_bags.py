@@ -142,29 +142,34 @@ def check_what_the_commands_make_of_it(bag: Path, model_folder: Path, answers: l
     assert figures["latency_from_stamp_p50_s"] is None  # the pictures' stamps are of 1970
 
 
-@pytest.mark.parametrize("compression", ["none", "file", "message"])
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_chosen_topics_in_every_format(
-    peer: Peer, openseg: CommandStarter, tmp_path: Path, storage: str, compression: str
-) -> None:
-    bag = tmp_path / "bag"
+def test_chosen_topics_in_every_format(peer: Peer, openseg: CommandStarter, tmp_path: Path) -> None:
     kept = peer.node.create_publisher(String, "/kept", RELIABLE)
     other = peer.node.create_publisher(String, "/other", RELIABLE)
-    recording = openseg("record", bag, "kept", "--storage", storage, "--compression", compression)
-    until_said(recording, "recording /kept (std_msgs/msg/String)")
-    wait_until(lambda: kept.get_subscription_count() > 0, "the recorder")
-    time.sleep(0.5)  # the recorder may know the publisher later than the publisher knows it
+    recordings = {
+        tmp_path / f"{storage}_{compression}": openseg(
+            *("record", tmp_path / f"{storage}_{compression}", "kept"),
+            *("--storage", storage, "--compression", compression),
+        )
+        for storage in ("mcap", "sqlite3")
+        for compression in ("none", "file", "message")
+    }
+    for recording in recordings.values():
+        until_said(recording, "recording /kept (std_msgs/msg/String)")
+    wait_until(lambda: kept.get_subscription_count() == len(recordings), "the recorders")
+    time.sleep(0.5)  # a recorder may know the publisher later than the publisher knows it
     for number in range(20):
         kept.publish(String(data=f"message {number}"))
         other.publish(String(data="not this"))
     assert kept.wait_for_all_acked(Duration(seconds=ANSWER_TIMEOUT_S))
-    assert recording.interrupt(signal.SIGTERM) == 0
+    for recording in recordings.values():
+        assert recording.interrupt(signal.SIGTERM) == 0
     peer.node.destroy_publisher(kept)
     peer.node.destroy_publisher(other)
-    found = contents(bag)
-    assert set(found) == {"/kept"}
-    words = [deserialize_message(content, String).data for _, content in found["/kept"]]
-    assert words == [f"message {number}" for number in range(20)]
+    for bag in recordings:
+        found = contents(bag)
+        assert set(found) == {"/kept"}, bag.name
+        words = [deserialize_message(content, String).data for _, content in found["/kept"]]
+        assert words == [f"message {number}" for number in range(20)], bag.name
 
 
 def test_a_bag_that_exists_is_not_touched(openseg: CommandStarter, tmp_path: Path) -> None:
@@ -216,7 +221,7 @@ def listener(peer: Peer) -> Iterator[Listener]:
     listener.close()
 
 
-@pytest.mark.parametrize("rate", [1.0, 0.5, 3.0])
+@pytest.mark.parametrize("rate", [0.5, 3.0])
 def test_replay_keeps_the_recorded_pace(
     peer: Peer, openseg: CommandStarter, words_bag: Path, listener: Listener, rate: float
 ) -> None:
@@ -226,8 +231,10 @@ def test_replay_keeps_the_recorded_pace(
     assert listener.words == ["0", "1", "2", "3"]
     assert "4 messages played" in playing.output()
     times = np.array([at for _, at in listener.arrived])
-    # A busy machine delays any word; at another of these paces, the last one is off by a second at least.
-    np.testing.assert_allclose(times - times[0], np.array(TIMES) / rate, atol=0.4)
+    late = times - times[0] - np.array(TIMES) / rate
+    # A busy machine delays any word, and the player sends none early: these are early by what the first one was late.
+    # At the recorded pace the last word would be early by 1.5 s or late by 1 s.
+    assert late.min() > -0.25 and late.max() < 0.9, late
 
 
 def test_a_looped_bag_begins_again_and_ends_with_ctrl_c(
