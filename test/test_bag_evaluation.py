@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
-from written_bag import SECOND, START, Message, image, png, query_state, regions, string, write_bag
+from written_bag import SECOND, START, Message, Raw, cut, image, png, query_state, regions, string, write_bag
 
 from openseg_ros.cli.main import app
 
@@ -75,6 +75,12 @@ def run() -> list[Message]:
             mask = png(stamp, answer_mask(COMPARED[k], cup, banana), "mono8")
             messages.append(("/openseg/mask/compressed", time, mask))
     return messages
+
+
+EMPTY_MASK = png(START, np.zeros(SIZE, np.uint8), "mono8")
+EMPTY_MASK.data = EMPTY_MASK.data[:0]
+ASKED = cut(query_state(1, ("cup",)), 999)
+NO_UTF_8 = Raw(ASKED.__msgtype__, ASKED.content.replace(b"cup", b"c\xffp"))
 
 
 def openseg(*arguments):
@@ -150,6 +156,28 @@ def test_depth_with_the_cameras_stamps_is_not_the_camera(tmp_path) -> None:
     result = openseg(bag, "--json", "--out", tmp_path / "out")
     assert json.loads(result.stdout)["camera"] == "/camera/image_raw"
     assert (tmp_path / "out" / "report.html").read_text().count("<figure>") == 4
+
+
+def test_a_node_that_was_started_again_counts_versions_anew(tmp_path) -> None:
+    """The same again after five seconds, but version 1 looks for two other things, and version 2 for what 1 did."""
+    shift = 5 * SECOND
+    again: list[Message] = []
+    for topic, time, message in run():
+        if topic == "/openseg/query_state":
+            message = query_state(1, ("fork",), ("spoon",)) if message.version == 1 else query_state(2, ("spade",))
+        elif topic == "/camera/image_raw":
+            message = image(time - SECOND // 100 + shift, np.full((*SIZE, 3), 100, np.uint8))
+        elif topic == "/openseg/regions":
+            stamp = message.header.stamp
+            message = regions(stamp.sec * SECOND + stamp.nanosec + shift, [], "a/b", message.vocabulary_version)
+        elif topic == "/openseg/mask/compressed":
+            continue
+        again.append((topic, time + shift, message))
+    bag = write_bag(tmp_path / "bag", run() + again + ground_truth())
+    found = figures(bag)
+    check_agreement(found)
+    assert (found["answers"], found["unanswered_queries"]) == (54, 2)
+    assert found["query_switch_max_s"] == pytest.approx(1.76 - 1.5)
 
 
 def test_stamps_of_another_day_are_no_latency(tmp_path) -> None:
@@ -242,3 +270,24 @@ def test_bad_names_are_shown(tmp_path) -> None:
     result = openseg(bag)
     assert result.exit_code == 1
     assert "/ground_truth/names: not JSON" in result.stderr and "Traceback" not in result.output
+
+
+TYPE = "a damaged message of type"
+
+
+@pytest.mark.parametrize(
+    ("topic", "message", "words"),
+    [
+        ("/openseg/regions", cut(regions(at(1), [], "a/b"), 60), f"{TYPE} openseg_ros/msg/RegionArray"),
+        ("/openseg/query_state", cut(query_state(1, ("cup",)), 60), f"{TYPE} openseg_ros/msg/QueryState"),
+        ("/openseg/query_state", NO_UTF_8, "can't decode byte 0xff"),
+        ("/ground_truth/names", cut(string("cup and mug"), 10), f"{TYPE} std_msgs/msg/String"),
+        ("/openseg/mask/compressed", EMPTY_MASK, "0 bytes of 'mono8; png"),
+    ],
+    ids=["cut answer", "cut query", "no UTF-8", "cut names", "empty mask"],
+)
+def test_damaged_messages_are_named(tmp_path, topic, message, words) -> None:
+    bag = write_bag(tmp_path / "bag", [*run(), *ground_truth(), (topic, at(2.5), message)])
+    result = openseg(bag)
+    assert result.exit_code == 1
+    assert words in result.stderr and topic in result.stderr and result.stderr.count("\n") == 1

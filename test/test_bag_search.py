@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
 from small_model import random_weights
 from typer.testing import CliRunner
-from written_bag import SECOND, START, Seen, image, png, regions, string, write_bag
+from written_bag import SECOND, START, Seen, cut, image, png, regions, string, write_bag
 
+from openseg_ros.bags.region_index import load_index
 from openseg_ros.cli.main import app
 from openseg_ros.runtime.calibration import COHORT_FILE, cohort_file
 from openseg_ros.runtime.weights import CONFIG_FILE, load_weights
@@ -230,3 +232,35 @@ def test_a_picture_that_was_not_recorded_is_left_out_of_the_sheet(tmp_path, weig
     assert f"note: 1 of 2 pictures are missing on {sheet}: not in the bag" in result.stderr
     pixels = cv2.imread(str(sheet))
     assert pixels.shape == (264, 320, 3) and pixels[230, 10].tolist() == [204] * 3
+
+
+def test_damaged_regions_are_named(tmp_path, weights, towards) -> None:
+    message = regions(START, [Seen(towards("cup", 0.9)), Seen(towards("cup", 0.8))], weights.embedding_space)
+    short = regions(START, [Seen(towards("cup", 0.9)), Seen(towards("cup", 0.8))], weights.embedding_space)
+    short.embeddings = short.embeddings[:-3]
+    for name, damaged, words in (
+        ("cut", cut(message, 900), "/openseg/regions has a damaged message of type openseg_ros/msg/RegionArray"),
+        ("short", short, "/openseg/regions: 765 numbers are no vectors of 2 regions, 384 each"),
+    ):
+        result = openseg(write_bag(tmp_path / name, [(REGIONS, START, damaged)]), "cup", "--weights", weights.folder)
+        assert result.exit_code == 1
+        assert words in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_an_index_keeps_vectors_and_not_their_messages(tmp_path, weights, towards) -> None:
+    """An hour of messages with masks is larger than the memory."""
+    seen = Seen(towards("cup", 0.9))
+    messages = []
+    for number in range(20):
+        message = regions(START + number, [seen], weights.embedding_space)
+        message.regions[0].mask.data = np.zeros(1 << 20, np.uint8)
+        messages.append((REGIONS, START + number, message))
+    bag = write_bag(tmp_path / "bag", messages, "sqlite3")
+    held = []
+    tracemalloc.start()
+    try:
+        index = load_index(bag, weights, lambda number: held.append(tracemalloc.get_traced_memory()[0]))
+    finally:
+        tracemalloc.stop()
+    assert held[-1] < held[1] + (3 << 20)
+    assert np.array_equal(index.embeddings.numpy(), np.stack([seen.vector] * 20))

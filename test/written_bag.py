@@ -96,7 +96,21 @@ def string(text: str) -> Any:
     return TYPES["std_msgs/msg/String"](text)
 
 
-Message = tuple[str, int, Any]  # topic, recording time in ns, message
+Message = tuple[str, int, Any]  # topic, recording time in ns, message or Raw
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A message as it went over the wire: damaged ones cannot be written otherwise."""
+
+    __msgtype__: str
+    content: bytes
+
+
+def cut(message: Any, length: int) -> Raw:
+    """The first `length` bytes of a message."""
+    return Raw(message.__msgtype__, bytes(STORE.serialize_cdr(message, message.__msgtype__))[:length])
+
 
 COMPRESSIONS: dict[str, CompressionMode] = {
     "none": CompressionMode.NONE,
@@ -119,5 +133,6 @@ def write_bag(
             kind = message.__msgtype__
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            writer.write(connections[topic], time, STORE.serialize_cdr(message, kind))
+            content = message.content if isinstance(message, Raw) else STORE.serialize_cdr(message, kind)
+            writer.write(connections[topic], time, content)
     return path

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.message_types import STRING, types_of
-from openseg_ros.bags.reading import header_stamp, open_bag
+from openseg_ros.bags.reading import decode, header_stamp, open_bag
 from openseg_ros.bags.recorded_run import PackedIds, RecordedRun, read_ids
 
 INSTANCES_TOPIC = "/ground_truth/instances/compressed"
@@ -64,7 +63,7 @@ def truth_of_topics(bag: Path) -> dict[int, TrueImage]:
                 ids = PackedIds.of(read_ids(store, connection, content))
                 images.append((header_stamp(content), time, ids))
             else:
-                message: Any = store.deserialize_cdr(content, connection.msgtype)
+                message = decode(store, connection, content)
                 described.append((time, _parsed(message.data, names)))
     # The names of an image may be recorded a little after it; with equal times the order in the bag is open.
     times = np.array([time for time, _ in described])

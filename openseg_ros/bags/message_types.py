@@ -16,7 +16,6 @@ from openseg_ros.bags.bag_error import BagError
 from openseg_ros.share_directory import share_directory
 
 REGIONS = "openseg_ros/msg/RegionArray"
-QUERY_STATE = "openseg_ros/msg/QueryState"
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 STRING = "std_msgs/msg/String"

@@ -7,9 +7,12 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.serde import SerdeError
+from rosbags.typesys.store import Typestore
 
 from openseg_ros.bags.bag_error import BagError
 
@@ -43,6 +46,18 @@ def connections_of(reader: Reader, message_type: str) -> list[Connection]:
     """The bag's topics of a message type, with at least one message, in the order of their names."""
     found = [connection for connection in reader.connections if connection.msgtype == message_type]
     return sorted((connection for connection in found if connection.msgcount), key=lambda connection: connection.topic)
+
+
+def decode(store: Typestore, connection: Connection, content: bytes | memoryview) -> Any:
+    """A serialised message as an object.
+
+    Raises:
+        BagError: the message is cut off, or not what its type says.
+    """
+    try:
+        return store.deserialize_cdr(content, connection.msgtype)
+    except SerdeError as error:
+        raise BagError(f"{connection.topic} has a damaged message of type {connection.msgtype}: {error}") from error
 
 
 def header_stamp(content: bytes | memoryview) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.typesys.store import Typestore
 
+from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE, types_of
-from openseg_ros.bags.reading import connections_of, header_stamp
+from openseg_ros.bags.reading import connections_of, decode, header_stamp
 from openseg_ros.image_messages import ImageError, decode_compressed, decode_image
 
 # Seconds before its regions were recorded in which an image may lie: what a fast node needs, then what a slow one does.
@@ -63,8 +63,8 @@ def read_image(
 
 def decode_picture(store: Typestore, connection: Connection, content: bytes) -> np.ndarray | None:
     """The pixels of an image message, (H, W, 3) uint8 RGB; None if it is no picture (depth, 16 bits) or damaged."""
-    message: Any = store.deserialize_cdr(content, connection.msgtype)
     try:
+        message = decode(store, connection, content)
         return decode_image(message) if connection.msgtype == IMAGE else decode_compressed(message)
-    except ImageError:
+    except (BagError, ImageError):
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from rosbags.typesys.store import Typestore
 
 from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE, types_of
-from openseg_ros.bags.reading import header_stamp, open_bag
+from openseg_ros.bags.reading import decode, header_stamp, open_bag
 from openseg_ros.bags.recorded_images import camera_topics
 from openseg_ros.image_messages import ImageError, decode_ids
 
@@ -82,9 +84,20 @@ class RecordedRun:
     end: int
 
     def phrases_at(self) -> dict[int, tuple[Phrase, ...]]:
-        """By stamp of the image, the phrases of labels 1 to K that it was scored with."""
-        vocabularies = {activation.version: activation.phrases for activation in self.activations}
-        return {answer.stamp: vocabularies[answer.version] for answer in self.answers if answer.version in vocabularies}
+        """By stamp of the image, the phrases of labels 1 to K that it was scored with.
+
+        A node that is started again counts versions from the beginning: the newest activation before the answer counts,
+        or the first one if the recorder was told of the answer first.
+        """
+        activations: dict[int, list[Activation]] = defaultdict(list)
+        for activation in self.activations:
+            activations[activation.version].append(activation)
+        found: dict[int, tuple[Phrase, ...]] = {}
+        for answer in self.answers:
+            if same := activations.get(answer.version):
+                newest = bisect_right(same, answer.time, key=lambda activation: activation.time) - 1
+                found[answer.stamp] = same[max(0, newest)].phrases
+        return found
 
 
 def read_run(bag: Path, node: str, camera: str | None) -> RecordedRun:
@@ -125,7 +138,7 @@ def read_run(bag: Path, node: str, camera: str | None) -> RecordedRun:
             elif connection.topic == mask:
                 masks[header_stamp(content)] = PackedIds.of(read_ids(store, connection, content))
             else:
-                message: Any = store.deserialize_cdr(content, connection.msgtype)
+                message = decode(store, connection, content)
                 if connection.topic == states:
                     if message.status == _ACTIVE:
                         activations.append(Activation(message.version, time, _phrases(message)))
@@ -151,7 +164,7 @@ def read_ids(store: Typestore, connection: Connection, content: bytes) -> np.nda
     Raises:
         BagError: another type or format.
     """
-    message: Any = store.deserialize_cdr(content, connection.msgtype)
+    message = decode(store, connection, content)
     if connection.msgtype == IMAGE:
         try:
             return decode_ids(message)
@@ -159,9 +172,15 @@ def read_ids(store: Typestore, connection: Connection, content: bytes) -> np.nda
             raise BagError(f"{connection.topic}: {error}") from error
     if connection.msgtype != COMPRESSED_IMAGE:
         raise BagError(f"{connection.topic} has type {connection.msgtype}; ids are in {IMAGE} or {COMPRESSED_IMAGE}")
-    ids = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED) if "png" in message.format else None
+    try:
+        ids = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED) if "png" in message.format else None
+    except cv2.error:  # no data, or more pixels than OpenCV takes
+        ids = None
     if ids is None or ids.ndim != 2:
-        raise BagError(f"{connection.topic}: '{message.format}' is no id image; ids are PNG with one channel")
+        raise BagError(
+            f"{connection.topic}: {len(message.data)} bytes of '{message.format}' are no id image, which is a PNG with "
+            "one channel"
+        )
     return ids
 
 

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from safetensors.torch import save
 
 from openseg_ros.bags.bag_error import BagError
 from openseg_ros.bags.message_types import REGIONS, types_of
-from openseg_ros.bags.reading import connections_of, files_of, open_bag
+from openseg_ros.bags.reading import connections_of, decode, files_of, open_bag
 from openseg_ros.runtime.engine_cache import cache_folder
 from openseg_ros.runtime.weights import Weights, write_atomically
 
@@ -89,11 +88,11 @@ def _key(bag: Path, model: Weights) -> str:
 
 
 def _make(bag: Path, model: Weights, track: Callable[[int], None]) -> RegionIndex:
-    wanted = space_hash(model.embedding_space)
+    wanted, dim = space_hash(model.embedding_space), model.description.model.embedding_dim
     other_spaces: dict[str, int] = {}
     without_vectors = 0
     all_regions = False
-    vectors: list[np.ndarray] = []
+    vectors = bytearray()  # of float32, copied one by one: a view would keep its whole message, masks and all
     cohort_scores: list[np.ndarray] = []
     rows: list[tuple[float, int, int, int, int, int]] = []  # quality, id, x, y, width, height
     counts: list[int] = []  # regions per image
@@ -106,7 +105,7 @@ def _make(bag: Path, model: Weights, track: Callable[[int], None]) -> RegionInde
         store = types_of(reader)
         for number, (connection, time, content) in enumerate(reader.messages(connections), start=1):
             track(number)
-            message: Any = store.deserialize_cdr(content, connection.msgtype)
+            message = decode(store, connection, content)
             if not message.regions:
                 continue
             if not message.embedding_dim:
@@ -115,8 +114,14 @@ def _make(bag: Path, model: Weights, track: Callable[[int], None]) -> RegionInde
             if space_hash(message.embedding_space) != wanted:
                 other_spaces[message.embedding_space] = other_spaces.get(message.embedding_space, 0) + 1
                 continue
-            vectors.append(message.embeddings.reshape(len(message.regions), message.embedding_dim))
-            cohort_scores.append(model.calibration.cohort_score(vectors[-1]))
+            if message.embeddings.size != len(message.regions) * dim:
+                raise BagError(
+                    f"'{bag}', {connection.topic}: {message.embeddings.size} numbers are no vectors of "
+                    f"{len(message.regions)} regions, {dim} each; the message is damaged"
+                )
+            embeddings = message.embeddings.reshape(len(message.regions), dim).astype(np.float32, copy=False)
+            vectors += embeddings.tobytes()
+            cohort_scores.append(model.calibration.cohort_score(embeddings))
             rows += [
                 (r.mask_quality, r.id, r.roi.x_offset, r.roi.y_offset, r.roi.width, r.roi.height)
                 for r in message.regions
@@ -131,7 +136,7 @@ def _make(bag: Path, model: Weights, track: Callable[[int], None]) -> RegionInde
     quality, numbers = np.array([row[0] for row in rows], np.float32), np.array([row[1:] for row in rows], np.int32)
     stamps, times, topic = np.array(frames, np.int64).T
     return RegionIndex(
-        embeddings=torch.from_numpy(np.concatenate(vectors).astype(np.float32, copy=False)),
+        embeddings=torch.frombuffer(vectors, dtype=torch.float32).reshape(-1, dim),
         mask_quality=quality,
         cohort_score=np.concatenate(cohort_scores),
         region=numbers[:, 0],

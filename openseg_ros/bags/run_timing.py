@@ -91,7 +91,8 @@ def _switches(run: RecordedRun) -> tuple[list[float], int]:
     seconds: list[float] = []
     unanswered = 0
     for asked in run.queries:
-        before = max((state.version for state in run.activations if state.time < asked), default=-1)
+        # Not the largest one: a node that is started again counts from the beginning.
+        before = next((state.version for state in reversed(run.activations) if state.time < asked), -1)
         later = (state for state in run.activations if state.time >= asked and state.version > before)
         version = next((state.version for state in later), None)
         answers = (answer.time for answer in run.answers if answer.time >= asked and answer.version == version)
