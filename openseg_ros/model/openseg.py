@@ -86,14 +86,24 @@ class OpenSeg(nn.Module):
 
     def describe(self, regions: Tensor) -> Tensor:
         """Pooled features (B, N, D) of the regions of B images to embeddings (B, N, embedding_dim), not normalised."""
-        embeddings: Tensor = self.projection(self.region_norm(regions.transpose(1, 2)).transpose(1, 2))
+        embeddings = self.project(regions)
         if self.config.center_regions:
             embeddings = F.normalize(embeddings.float(), dim=-1)
             embeddings = embeddings - embeddings.mean(1, keepdim=True)
         return embeddings
 
+    def project(self, features: Tensor) -> Tensor:
+        """Features (B, N, D) to the space of words (B, N, embedding_dim), each by itself.
+
+        Affine in evaluation, so that the mean over the cells of a region is what the region's mean becomes.
+        """
+        projected: Tensor = self.projection(self.region_norm(features.transpose(1, 2)).transpose(1, 2))
+        return projected
+
     def pixel_embeddings(self, images: Tensor) -> Tensor:
         """F_z as it is seen by words, without masks: LSeg+ (paper 4.3) and inference without proposals (table 4).
+
+        Not centred: what the regions of an image have in common (`center_regions`) is known only with the regions.
 
         Args:
             images: (B, 3, H, W) float, normalised to about [-1, 1], padding 0.
@@ -102,7 +112,7 @@ class OpenSeg(nn.Module):
             (B, h*w, embedding_dim), row by row, not normalised.
         """
         features = self.embedding_head(self.pyramid(self.backbone(images)[self.first_level :]))
-        return self.describe(features.flatten(2).transpose(1, 2))
+        return self.project(features.flatten(2).transpose(1, 2))
 
 
 class OpenSegInference(nn.Module):

@@ -19,7 +19,7 @@ from training.baselines.clipseg import ClipSegSystem
 from training.baselines.groupvit import GroupVitSystem
 from training.baselines.selective_search import SelectiveSearchSystem
 from training.evaluation.openseg_system import OpenSegSystem
-from training.evaluation.pixel_features import FeatureNetwork, UnitFeatures
+from training.evaluation.pixel_features import CentredFeatures, FeatureNetwork, UnitFeatures
 from training.evaluation.pixel_systems import NoProposalSystem, TrueMaskSystem
 from training.evaluation.system import System
 
@@ -88,15 +88,23 @@ def _on_proposals(options: SystemOptions, *, by_attention: bool = False) -> Load
 
 
 def _no_proposals(options: SystemOptions) -> LoadedSystem:
-    return _on_features(NoProposalSystem, options)
+    return _on_features(_system_without_proposals, options)
 
 
 def _true_masks(options: SystemOptions) -> LoadedSystem:
-    return _on_features(TrueMaskSystem, options)
+    return _on_features(_system_of_true_masks, options)
 
 
 def _lseg(options: SystemOptions) -> LoadedSystem:
     return _on_features(_cosine_system, options)
+
+
+def _system_without_proposals(network: FeatureNetwork, encoder: TextEncoder) -> System:
+    return NoProposalSystem(CentredFeatures(network) if network.centres_regions else network, encoder)
+
+
+def _system_of_true_masks(network: FeatureNetwork, encoder: TextEncoder) -> System:
+    return TrueMaskSystem(network, encoder, centred=network.centres_regions)
 
 
 def _cosine_system(network: FeatureNetwork, encoder: TextEncoder) -> System:

@@ -45,6 +45,30 @@ class UnitFeatures:
         return PixelFeatures(cells.letterbox, cells.features / length)
 
 
+class CentredFeatures:
+    """What a network of `center_regions` makes of regions, with every cell that shows the image as a region."""
+
+    def __init__(self, source: FeatureSource) -> None:
+        """Take features from `source`."""
+        self._source = source
+
+    def features(self, image: np.ndarray) -> PixelFeatures:
+        """Features of (H, W, 3) uint8 RGB; 0 in the padding."""
+        cells = self._source.features(image)
+        height, width = cells.letterbox.grid_size
+        centred = np.zeros_like(cells.features)
+        shown = cells.features[:height, :width]
+        centred[:height, :width] = centre(shown.reshape(height * width, -1)).reshape(shown.shape)
+        return PixelFeatures(cells.letterbox, centred)
+
+
+def centre(embeddings: np.ndarray) -> np.ndarray:
+    """Unit vectors of the regions (N, D) of one image, less their mean: `center_regions` of the network."""
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=-1, keepdims=True), 1e-12)
+    centred: np.ndarray = unit - unit.mean(0)
+    return centred
+
+
 class FeatureNetwork:
     """The network on a torch device, float32."""
 
@@ -52,13 +76,15 @@ class FeatureNetwork:
         """Put `network` into evaluation mode on `device`."""
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
+        self.centres_regions = network.config.center_regions
 
     @torch.inference_mode()
     def features(self, image: np.ndarray) -> PixelFeatures:
         """Features of (H, W, 3) uint8 RGB.
 
-        The projection into the space of words is applied to pixels instead of pooled regions. Both are linear, and the
-        weights of a pooled region sum to 1, so that pooling these features gives the region's embedding.
+        The projection into the space of words is applied to pixels instead of pooled regions. Both are affine, and the
+        weights of a pooled region sum to 1, so that pooling these features gives the region's embedding, before it is
+        centred in a network of `center_regions`.
         """
         config = self._network.config
         letterbox = Letterbox((image.shape[0], image.shape[1]), config.input_size, config.head_stride)

@@ -10,7 +10,7 @@ from openseg_ros.segmenter.letterbox import Letterbox
 from openseg_ros.text.text_encoder import TextEncoder
 from training.evaluation.best_class import argmax_over_classes
 from training.evaluation.class_embeddings import ClassEmbeddings, SystemOfNames
-from training.evaluation.pixel_features import FeatureSource, PixelFeatures
+from training.evaluation.pixel_features import FeatureSource, PixelFeatures, centre
 from training.evaluation.upsampled_bands import upsampled_bands
 
 
@@ -62,9 +62,10 @@ class TrueMaskSystem(SystemOfNames):
 
     name = "openseg_true_masks"
 
-    def __init__(self, source: FeatureSource, encoder: TextEncoder) -> None:
-        """Take features from `source` and encode names by `encoder`."""
+    def __init__(self, source: FeatureSource, encoder: TextEncoder, *, centred: bool = False) -> None:
+        """Take features from `source` and encode names by `encoder`; `centred`: of a network of `center_regions`."""
         self._source = source
+        self._centred = centred
         super().__init__(encoder)
 
     def predict(self, image: np.ndarray, truth: np.ndarray | None = None) -> TrueMaskPrediction:
@@ -77,8 +78,10 @@ class TrueMaskSystem(SystemOfNames):
         classes = self._classes  # before any work: raises
         if truth is None:
             raise ValueError(f"{self.name} needs the true masks")
-        features = self._source.features(image)
-        return TrueMaskPrediction(truth, pool_masks(features, truth), classes)
+        embeddings = pool_masks(self._source.features(image), truth)
+        if self._centred and len(embeddings):
+            embeddings = centre(embeddings)
+        return TrueMaskPrediction(truth, embeddings, classes)
 
 
 class TrueMaskPrediction:
