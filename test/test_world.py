@@ -275,6 +275,16 @@ def thing(number: int, x: float, y: float, **more) -> Segment:
     return Segment(number, "block", True, "block", 100, ("block",), position=(x, y, 0.02), radius=0.02, **more)
 
 
+@pytest.mark.parametrize(("count", "word"), [(9, "nine"), (10, "ten"), (12, "twelve"), (13, "many"), (20, "many")])
+def test_as_many_things_as_there_are_have_a_number(count, word):
+    blocks = tuple(thing(number, 0.1 * number, 0.0) for number in range(1, count + 1))
+    nothing = np.zeros((4, 4))
+    view = View(nothing, nothing, nothing, np.eye(3), np.eye(4), blocks, "table", None)
+    first = {write_captions(view, np.random.default_rng(seed))[0].lower().rstrip(".") for seed in range(20)}
+    counted = {caption for caption in first if "blocks" in caption}
+    assert counted and counted <= {f"{start}{word} blocks" for start in ("", "a photo of ", "there are ")}
+
+
 @pytest.mark.parametrize("elevation", [30.0, 85.0])
 def test_relations_are_seen_from_the_camera(elevation):
     angle = np.radians(elevation)

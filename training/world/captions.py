@@ -54,7 +54,7 @@ def _groups(things: Sequence[Segment], rng: Rng) -> list[str]:
             shared = {thing.colour for thing in group}
             colour = next(iter(shared)) if len(shared) == 1 and rng.random() < 0.6 else None
             words = grammar.plural(grammar.described(noun, [colour] if colour else []))
-            phrases.append(f"{grammar.NUMBER_WORDS[len(group)]} {words}")
+            phrases.append(f"{grammar.NUMBER_WORDS[min(len(group), len(grammar.NUMBER_WORDS) - 1)]} {words}")
         else:
             phrases.extend(noun_phrase(thing, rng, colour=0.6 if len(group) == 1 else 1.0) for thing in group)
     return phrases

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUMBER_WORDS = (
+    *("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    "many",  # from thirteen on
+)
 _IRREGULAR = {
     "knife": "knives",
     "loaf": "loaves",

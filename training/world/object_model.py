@@ -13,9 +13,6 @@ from training.world import surfaces
 from training.world.colours import COLOUR_NAMES, shade
 from training.world.mesh import Mesh, rotation
 
-Quaternion = tuple[float, float, float, float]  # w, x, y, z
-UPRIGHT: Quaternion = (1.0, 0.0, 0.0, 0.0)
-
 
 @dataclass(frozen=True)
 class Finish:
