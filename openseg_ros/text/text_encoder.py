@@ -96,23 +96,35 @@ def load_text_encoder(
         TextEncoderError: an unknown name, no network and no local copy, damaged files, or OpenVINO's answers are not
             those of torch.
     """
-    source = name
-    if name in HUB_NAMES:
-        source = _packaged_minilm() if name == "minilm" else HUB_NAMES[name]
-    elif not Path(name).is_dir():
-        known = ", ".join(HUB_NAMES)
-        raise TextEncoderError(f"unknown text encoder '{name}': not one of {known}, and not a folder")
+    source = text_encoder_source(name)
     try:
-        if backend in ("auto", "openvino") and importlib.util.find_spec("openvino") and _is_local_bert(Path(source)):
-            from openseg_ros.text.openvino_text_encoder import load_openvino_text_encoder
-
-            return load_openvino_text_encoder(name, Path(source), progress)
+        if backend in ("auto", "openvino") and _is_local_bert(Path(source)):
+            try:
+                from openseg_ros.text.openvino_text_encoder import load_openvino_text_encoder
+            except ImportError as error:
+                _log.info("torch runs the text encoder: %s", error)
+            else:
+                return load_openvino_text_encoder(name, Path(source), progress)
         # Imported here: a node that starts with converted networks needs neither torch nor transformers (seconds).
         from openseg_ros.text.transformers_text_encoder import load_transformers_text_encoder
 
         return load_transformers_text_encoder(name, source)
     except (OSError, ValueError, SafetensorError) as error:
         raise TextEncoderError(f"cannot load text encoder '{name}' from {source}: {error}") from error
+
+
+def text_encoder_source(name: str) -> str:
+    """The folder, or else the name on the hub, that the text encoder `name` is loaded from.
+
+    Raises:
+        TextEncoderError: an unknown name.
+    """
+    if name in HUB_NAMES:
+        return _packaged_minilm() if name == "minilm" else HUB_NAMES[name]
+    if not Path(name).is_dir():
+        known = ", ".join(HUB_NAMES)
+        raise TextEncoderError(f"unknown text encoder '{name}': not one of {known}, and not a folder")
+    return name
 
 
 def _packaged_minilm() -> str:
