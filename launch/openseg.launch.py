@@ -44,7 +44,8 @@ ARGUMENTS = [
         "cameras",
         default_value="",
         description='Names of several cameras, "wrist, front". image, camera_info and depth are then topics of each '
-        "camera: below its name, or {camera} in them stands for it. Empty: one camera without a name.",
+        "camera: below its name, or {camera} in them stands for it. Empty: one camera without a name, or the names in "
+        "params_file, whose topics are then below them, whatever image, camera_info and depth say.",
     ),
     DeclareLaunchArgument(
         "image",
@@ -81,7 +82,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "device",
         default_value="",
-        description="Device of the engine, for example cpu. Empty: as in params_file.",
+        description="Device of the engine, cpu or cuda:0. Empty: as in params_file.",
     ),
     DeclareLaunchArgument(
         "weights",
@@ -126,7 +127,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "record",
         default_value="",
-        description="Folder of a new bag (mcap) of the image and all the node's topics. Empty: no recording.",
+        description="Folder of a new bag (mcap) of the inputs and all the node's topics. Empty: no recording.",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -251,10 +252,10 @@ def start(context: LaunchContext) -> list[Action]:
         )
         actions.append(rviz)
     if argument["record"]:
-        images = [absolute_topic(argument["namespace"], topic_of(camera, argument["image"])) for camera in cameras]
-        recorded = [f"{re.escape(own)}/.*", *(f"{re.escape(image)}(/compressed)?" for image in images)]
+        inputs = [topic for camera in cameras for _, topic in input_remappings(camera, argument)]
+        names = [re.escape(absolute_topic(argument["namespace"], topic)) for topic in inputs]
         command = ["ros2", "bag", "record", "--storage", "mcap", "--output", argument["record"]]
-        recorder = [*command, "--regex", f"^({'|'.join(recorded)})$"]
+        recorder = [*command, "--regex", f"^({'|'.join([f'{re.escape(own)}/.*', *names])})$"]
         actions.append(ExecuteProcess(cmd=recorder, additional_env=environment, output="screen"))
     return actions
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,12 +114,13 @@ def test_a_profile_of_the_user_wins(launch_file: ModuleType, monkeypatch: pytest
     assert launch_file.profile_environment() == {}
 
 
-def test_recording_names_the_image_and_the_nodes_topics(launch_file: ModuleType, context: Any) -> None:
+def test_recording_names_the_inputs_and_the_nodes_topics(launch_file: ModuleType, context: Any) -> None:
     context.launch_configurations.update(namespace="arm", image="/cam/image", record="/tmp/bag")
     words = command_of(launch_file.start(context)[-1], context)
     assert words[:3] == ["ros2", "bag", "record"]
     assert words[words.index("--output") + 1] == "/tmp/bag"
-    assert words[-1] == "^(/arm/openseg/.*|/cam/image(/compressed)?)$"
+    inputs = "/cam/image|/cam/image/compressed|/arm/camera_info|/arm/depth_registered/image_rect"
+    assert words[-1] == f"^(/arm/openseg/.*|{inputs})$"
 
 
 def test_the_arguments_name_the_topics_of_every_camera(launch_file: ModuleType, context: Any) -> None:
@@ -132,9 +134,11 @@ def test_the_arguments_name_the_topics_of_every_camera(launch_file: ModuleType, 
         ("front/depth_registered/image_rect", "front/depth_registered/image_rect"),
     ]
     argument["record"] = "/tmp/bag"
-    assert command_of(launch_file.start(context)[-1], context)[-1] == (
-        "^(/openseg/.*|/rig/wrist/color(/compressed)?|/rig/front/color(/compressed)?)$"
-    )
+    pattern = command_of(launch_file.start(context)[-1], context)[-1]
+    for camera in ("wrist", "front"):
+        for topic in (f"/rig/{camera}/color/compressed", f"/{camera}/color/camera_info"):
+            assert re.fullmatch(pattern, topic)
+    assert not re.fullmatch(pattern, "/rig/back/color")
     argument["image"] = "/camera"
     with pytest.raises(ValueError, match="every camera would have the topic /camera"):
         launch_file.start(context)
