@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +27,19 @@ def accelerate_starts_anew() -> Iterator[None]:
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="module")
+def domain() -> Iterator[int]:
+    """A ROS domain that no other test process on this machine uses, guarded by a lock file."""
+    for number in range(20, 100):
+        stream = open(Path(tempfile.gettempdir()) / f"openseg_test_domain_{number}.lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.close()
+            continue
+        yield number
+        stream.close()
+        return
+    pytest.fail("no free ROS domain between 20 and 99")
