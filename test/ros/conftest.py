@@ -6,9 +6,7 @@ computed with the same library in the test's process.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +23,13 @@ use_large_shared_memory()  # the sender's segment counts, and the test sends the
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from ros.ros_peer import (  # noqa: E402
     LATCHED,
+    OPENSEG,
     CommandStarter,
     NodeProcess,
     NodeStarter,
     Peer,
     Recorder,
+    parameter_file,
     picture,
     wait_until,
     wait_until_active,
@@ -97,22 +97,6 @@ def library(model_folder: Path) -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def domain() -> Iterator[int]:
-    """A ROS domain that no other test process on this machine uses, guarded by a lock file."""
-    for number in range(20, 100):
-        stream = open(Path(tempfile.gettempdir()) / f"openseg_test_domain_{number}.lock", "w")  # noqa: SIM115
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.close()
-            continue
-        yield number
-        stream.close()
-        return
-    pytest.fail("no free ROS domain between 20 and 99")
-
-
-@pytest.fixture(scope="module")
 def start_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeStarter]:
     """Starts the real node in a process of its own."""
     starter = NodeStarter(domain, tmp_path_factory.mktemp("log"))
@@ -126,7 +110,7 @@ def openseg(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     starter = NodeStarter(domain, tmp_path_factory.mktemp("log"))
 
     def start(*arguments: object) -> NodeProcess:
-        return starter(*map(str, arguments), program="from openseg_ros.cli.main import app; app()")
+        return starter(*map(str, arguments), program=OPENSEG)
 
     yield start
     starter.stop()
@@ -141,9 +125,10 @@ def peer(domain: int) -> Iterator[Peer]:
 
 
 @pytest.fixture(scope="module")
-def options(model_folder: Path) -> list[str]:
+def options(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Options of `openseg run` for the random network on the quickly started engine."""
-    return ["--weights", str(model_folder), "--backend", "torch"]
+    parameters = parameter_file(tmp_path_factory.mktemp("parameters"))
+    return ["--weights", str(model_folder), "--backend", "torch", "--params-file", parameters]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+import yaml
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -29,11 +30,13 @@ from openseg_ros.msg import QueryState
 from openseg_ros.nodes.image_codec import encode_image
 
 RUN = "import typer; from openseg_ros.cli.run import run; typer.run(run)"
+OPENSEG = "from openseg_ros.cli.main import app; app()"
 START_TIMEOUT_S = 120.0  # a loaded machine needs half a minute to import torch
 END_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 15.0
 MATCHING_S = 0.2
 ASK_AGAIN_S = 5.0
+DIAGNOSTICS_PERIOD_S = 0.1
 
 BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -43,6 +46,14 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+
+def parameter_file(folder: Path, **parameters: object) -> str:
+    """Path of a parameter file; diagnostics come ten times as often as by default, because tests wait for them."""
+    file = folder / "openseg.yaml"
+    values = {"diagnostics_period_s": DIAGNOSTICS_PERIOD_S, **parameters}
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
+    return str(file)
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = ANSWER_TIMEOUT_S) -> Any:
@@ -159,6 +170,7 @@ class Peer:
         self._thread.start()
         self._stamp = 1_000
         self._clients: dict[str, Any] = {}
+        self._senders: dict[str, Any] = {}
 
     def _spin(self) -> None:
         try:
@@ -180,6 +192,14 @@ class Peer:
         # The subscriber learns of us a moment later; until then it throws best-effort data away.
         time.sleep(MATCHING_S)
         return publisher
+
+    def sender(self, message_type: type, topic: str) -> Any:
+        """The publisher that the peer keeps for `topic`."""
+        if topic not in self._senders:
+            self._senders[topic] = self.publisher(message_type, topic)
+        sender = self._senders[topic]
+        wait_until(lambda: sender.get_subscription_count() > 0, f"a subscriber of {topic}")
+        return sender
 
     def record(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> Recorder:
         """A recorder that is connected to one publisher."""
@@ -293,12 +313,10 @@ def wait_until_active(peer: Peer, node: NodeProcess) -> None:
 def ask(peer: Peer, states: Recorder, text: str) -> QueryState:
     """Publish `text` on ~/query and return the state that answers it (ACTIVE or REJECTED)."""
     seen = len(states.messages)
-    publisher = peer.publisher(String, f"{peer.target}/query")
-    publisher.publish(String(data=text))
+    peer.sender(String, f"{peer.target}/query").publish(String(data=text))
     settled = (QueryState.ACTIVE, QueryState.REJECTED)
-    answer = wait_until(
+    answer: QueryState = wait_until(
         lambda: next((state for state in states.messages[seen:] if state.status in settled), None),
         f"an answer to the query {text[:40]!r}",
     )
-    peer.node.destroy_publisher(publisher)
     return answer
