@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros.ros_peer import BEST_EFFORT, NodeStarter, Peer, picture, wait_until, wait_until_active
+from rclpy.time import Time
+from ros.ros_peer import BEST_EFFORT, RELIABLE, NodeStarter, Peer, picture, wait_until, wait_until_active
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -28,6 +31,12 @@ def test_default_engine_at_camera_size(start_node: NodeStarter, peer: Peer, mode
     camera = peer.publisher(Image, "/image", BEST_EFFORT)
     regions = peer.record(RegionArray, "/openseg/regions")
     mask = peer.record(Image, "/openseg/mask")
+    delays: list[float] = []  # milliseconds from the stamp to the last output
+
+    def arrived(message: Image) -> None:
+        delays.append((peer.node.get_clock().now() - Time.from_msg(message.header.stamp)).nanoseconds / 1e6)
+
+    peer.node.create_subscription(Image, "/openseg/mask", arrived, RELIABLE)
     diagnostics = peer.record(DiagnosticArray, "/diagnostics")
     frame = picture(0, (480, 640))
     for _ in range(IMAGES):
@@ -43,5 +52,9 @@ def test_default_engine_at_camera_size(start_node: NodeStarter, peer: Peer, mode
     status = peer.fresh_status(diagnostics)
     assert status["backend"].startswith("openvino")
     median, worst = (float(status[f"latency_stamp_to_publish_ms.p{part}"]) for part in (50, 99))
-    assert 0.5 < median <= worst < 5000
+    # What a message needs on its way, and until this process reads it, is in one of the two only.
+    assert median == pytest.approx(np.percentile(delays, 50), rel=0.2, abs=20)
+    assert worst == pytest.approx(np.percentile(delays, 99), rel=0.2, abs=100)
+    stamps = [Time.from_msg(message.header.stamp).nanoseconds / 1e9 for message in diagnostics.messages]
+    assert len(stamps) > 4 and np.median(np.diff(stamps)) == pytest.approx(1.0, abs=0.1), "1 Hz by default (REP 107)"
     assert node.interrupt() == 0
