@@ -37,6 +37,7 @@ from ros.ros_peer import (
     Peer,
     Recorder,
     ask,
+    parameter_file,
     picture,
     wait_until,
     wait_until_active,
@@ -54,9 +55,8 @@ PHRASES = ("red mug", "bowl", "green book")
 @pytest.fixture(scope="module")
 def options(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Nothing is good enough to be found, at first; the rate is limited, where a jump of time did harm to others."""
-    parameters = tmp_path_factory.mktemp("parameters") / "openseg.yaml"
-    parameters.write_text("/**:\n  ros__parameters:\n    score_threshold: 1.0\n    max_rate_hz: 50.0\n")
-    return [*options, "--queries", "; ".join(PHRASES), "--params-file", str(parameters), "--use-sim-time"]
+    parameters = parameter_file(tmp_path_factory.mktemp("parameters"), score_threshold=1.0, max_rate_hz=50.0)
+    return [*options, "--queries", "; ".join(PHRASES), "--params-file", parameters, "--use-sim-time"]
 
 
 class Rig:
@@ -148,16 +148,20 @@ def test_an_answer_has_the_stamp_of_its_own_image(peer: Peer, camera: Any, regio
     """Every image has its own size, and the next ones come while it is in work."""
     masks = peer.record(Image, "/openseg/mask")
     sizes: dict[int, tuple[int, int]] = {}
-    for number in range(200):
+    begun = len(regions.messages)
+    while len(regions.messages) < begun + 10 or len(sizes) < 20:
+        assert len(sizes) < 3000, "the node must answer"
+        number = len(sizes) % 200
         size = (100 + number, 400 - number)
         image = peer.image(picture(number, size))
         sizes[image.header.stamp.sec] = size
         camera.publish(image)
         time.sleep(0.005)
     wait_until(lambda: regions.with_stamp(image.header), "an answer to the last image")
+    wait_until(lambda: masks.with_stamp(image.header), "its mask")
     for recorder in (regions, masks):
         answers = [message for message in recorder.messages if message.header.stamp.sec in sizes]
-        assert 10 < len(answers) < 190, "the camera must be faster than the node, and the node must answer"
+        assert 10 <= len(answers) < len(sizes), "the camera must be faster than the node"
         for answer in answers:
             assert (answer.height, answer.width) == sizes[answer.header.stamp.sec]
 
