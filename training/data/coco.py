@@ -18,7 +18,8 @@ def read_coco(source: DataSource, problems: BrokenRecords) -> tuple[list[Record]
     """The images of `source` and the names of its categories.
 
     An image comes with whatever is known of it: an id map, captions, both, or nameless masks of `masks_json`. Crowd
-    segments are left out, as in training (research C1). An image with one broken part is left out as a whole.
+    segments are left out, as in training (research C1), but an image of a crowd shows its class (`without`). An image
+    with one broken part is left out as a whole.
 
     Raises:
         DatasetError: a file is missing or not in the layout, or too many records are broken.
@@ -63,7 +64,7 @@ class _Panoptic:
         self.categories = categories
         self.file_names = file_names  # by image id
         self.segments = segments  # id map and its segments, by the image's file name
-        self.left_out = left_out  # file names: broken, or too many things
+        self.left_out = left_out  # file names: broken, too many things, or a class of `without`
 
 
 def _read_panoptic(folder: Path, source: DataSource, on_disk: FolderListing, problems: BrokenRecords) -> _Panoptic:
@@ -92,7 +93,8 @@ def _read_panoptic(folder: Path, source: DataSource, on_disk: FolderListing, pro
             )
             file = on_disk.require(folder / source.panoptic_images / annotation["file_name"])
             count = sum(segment.category in things for segment in segments)
-            if source.max_things is None or count <= source.max_things:
+            classes = {categories[segment["category_id"]] for segment in annotation["segments_info"]}
+            if (source.max_things is None or count <= source.max_things) and classes.isdisjoint(source.without):
                 panoptic.segments[name] = (file, segments)
                 panoptic.left_out.remove(name)
     return panoptic

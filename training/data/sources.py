@@ -19,7 +19,7 @@ The rendered tabletop world has the default names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -48,7 +48,8 @@ class DataSource:
     # them than one of nine, so a network without a pretrained backbone learns its first words from simple images
     # (measured: training/EXPERIMENTS.md). coco only.
     max_things: int | None = None
-    # Leave out images that show one of these classes, to test on kinds that were never trained on. coco only.
+    # Leave out images that show one of these classes, crowds too, to test on kinds that were never trained on. coco
+    # only, where every image has a panoptic annotation.
     without: tuple[str, ...] = ()
     # Use only the first captions of each image; None uses all. The tabletop world's first caption names every visible
     # thing. "A photo of a fork" among nine things is true of many images of a batch, which eq. 4 then takes for wrong.
@@ -58,8 +59,14 @@ class DataSource:
     skip_limit: int = 0
 
 
-def sources_below(sources: Iterable[DataSource], data: Path) -> tuple[DataSource, ...]:
-    """`sources` with their relative folders below `data`."""
+def sources_below(sources: Sequence[DataSource], data: Path) -> tuple[DataSource, ...]:
+    """`sources` with their relative folders below `data`.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    if not sources:
+        raise DatasetError("'sources' is empty: name at least one folder of training images")
     return tuple(replace(source, folder=str(data / source.folder)) for source in sources)
 
 
@@ -67,26 +74,32 @@ def read_source(source: DataSource) -> AnnotatedImages:
     """Read the annotations of `source`.
 
     Raises:
-        DatasetError: a file is missing or not in the layout, more records are broken than `skip_limit`, or nothing
-            is left.
+        DatasetError: a file is missing or not in the layout, more records are broken than `skip_limit`, nothing is
+            left, or nobody knows which images to leave out (`without`).
     """
     problems = BrokenRecords(source.skip_limit)
     if source.kind == "coco":
         records, categories = read_coco(source, problems)
-        records = _without(source, records, categories)
+        if source.without:
+            _check_without(source, records, categories)
         if not records:
             raise DatasetError(f"{source.folder} has no annotations (max_things: {source.max_things})")
     else:
+        if source.without:
+            raise DatasetError(f"{source.folder}: narratives have no classes to be left out (without)")
         records, categories = read_localized_narratives(source, problems), {}
         if not records:
             raise DatasetError(f"{source.folder} has no narrative that trains: {', '.join(source.narratives)}")
     return AnnotatedImages(source.folder, tuple(records), categories, tuple(problems.found), source.skip_limit)
 
 
-def _without(source: DataSource, records: Sequence[Record], categories: Mapping[int, str]) -> list[Record]:
-    """Those of `records` that show none of the classes `source.without`."""
+def _check_without(source: DataSource, records: Sequence[Record], categories: Mapping[int, str]) -> None:
     unknown = sorted(set(source.without) - set(categories.values()))
     if unknown:
         raise DatasetError(f"{source.folder} has no class {', '.join(map(repr, unknown))} to be left out (without)")
-    left_out = {number for number, name in categories.items() if name in source.without}
-    return [record for record in records if left_out.isdisjoint(segment.category for segment in record.segments)]
+    unseen = [record.image_file for record in records if record.panoptic_file is None]
+    if unseen:
+        raise DatasetError(
+            f"{source.folder}: nobody has drawn the classes of {len(unseen)} images, such as {unseen[0].name}, so they "
+            "may show those to be left out (without); take these images out of captions_json and masks_json"
+        )
