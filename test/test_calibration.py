@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from drawn_scene import NamesEncoder, rectangle, segmenter
 from hypothesis import given as examples
 from hypothesis import strategies as st
+from small_model import SMALL, random_weights
+from tiny_coco import write_tiny_coco
+from typer import Typer
+from typer.testing import CliRunner
 
 from openseg_ros.runtime.calibration import Calibration, CalibrationNumbers
+from openseg_ros.runtime.weights import CONFIG_FILE
 from training import calibrate
+from training.data.broken_records import DatasetError
 from training.data.records import AnnotatedImages, Record
+from training.data.sources import DataSource, read_source
 from training.evaluation.calibration import (
     Answers,
     Candidates,
@@ -99,6 +110,91 @@ def test_common_words_are_those_of_most_captions(monkeypatch: pytest.MonkeyPatch
     scenes = _captioned("a red mug", "a red bowl", "a red mug and a fork")
     photos = _captioned("a dog", "a dog and a fork")
     assert calibrate.common_words([scenes, photos]) == ("dog", "fork", "mug", "red")
+
+
+class ListeningEncoder(NamesEncoder):
+    """Knows what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.asked += texts
+        return super().encode(texts)
+
+
+def drawn_photos(folder: Path, *phrases: tuple[str, str]) -> Path:
+    """Images of two things each, with these phrases, on the left and on the right half; their kind is "ball"."""
+    write_tiny_coco(folder, len(phrases))
+    content = json.loads((folder / "panoptic.json").read_text())
+    for image, names in zip(content["annotations"], phrases, strict=True):
+        image["segments_info"] = [{"id": 7 + n, "category_id": 1, "phrase": name} for n, name in enumerate(names)]
+        ids = np.zeros((60, 80, 3), np.uint8)
+        ids[:, :40, 2], ids[:, 40:, 2] = 7, 8
+        cv2.imwrite(str(folder / "panoptic" / image["file_name"]), ids)
+    (folder / "panoptic.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_phrase_that_fits_a_thing_is_not_asked_as_absent(tmp_path: Path) -> None:
+    folder = drawn_photos(
+        tmp_path / "photos", ("red ball", "orange mug"), ("big red ball", "orange"), ("red ball", "big red ball")
+    )
+    encoder = ListeningEncoder()
+    left_and_right = segmenter([(rectangle(0, 0, 120, 80), "cup"), (rectangle(0, 80, 120, 160), "cup")])
+    asked = calibrate.collect_candidates(
+        read_source(DataSource(str(folder))), left_and_right, encoder, Calibration(), np.random.default_rng(0)
+    )
+    assert asked.present.tolist() == [True] * 3 + [False] * 2 + [True] * 3 + [False] + [True] * 3 + [False] * 2
+    names = [set(encoder.asked[row] for row in np.flatnonzero(asked.image == image)) for image in range(3)]
+    assert names[0] == {"ball", "orange mug", "red ball", "big red ball", "orange"}  # an orange is no orange mug
+    assert names[1] == {"ball", "big red ball", "orange", "orange mug"}  # and not "red ball", which is there
+    right = {
+        (image, phrase): asked.right[asked.asked == row].tolist()
+        for row, (image, phrase) in enumerate(zip(asked.image.tolist(), encoder.asked, strict=True))
+    }
+    assert right[0, "red ball"] == [True, False] and right[0, "big red ball"] == [False, False]
+    assert right[2, "red ball"] == [True, True] and right[2, "big red ball"] == [False, True]
+
+
+def run(*arguments: str | Path, code: int) -> str:
+    app = Typer()
+    app.command()(calibrate.main)
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_too_few_images_with_regions_are_refused(tmp_path: Path) -> None:
+    data = drawn_photos(tmp_path / "photos", ("red ball", "orange"))
+    with pytest.raises(DatasetError, match=r"in 1 of 1 annotated images of .*photos; two are needed"):
+        calibrate.collect_candidates(
+            read_source(DataSource(str(data))),
+            segmenter([(rectangle(0, 0, 120, 80), "cup")]),
+            NamesEncoder(),
+            Calibration(),
+            np.random.default_rng(0),
+        )
+    nothing = random_weights(tmp_path / "small", replace(SMALL, mask_logit_bias=-1e6)).folder
+    before = (nothing / CONFIG_FILE).read_bytes()
+    said = run("--weights", nothing, "--data", data, "--backend", "torch", code=2)
+    assert f"error: the network proposes regions in 0 of 1 annotated images of {data}; two are needed" in said
+    assert (nothing / CONFIG_FILE).read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = random_weights(tmp_path / "small").folder
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)  # root may write everywhere
+    said = run("--weights", folder, "--data", tmp_path / "not_even_read", code=2)
+    assert f"error: the calibration cannot be stored: {folder} is not writable" in said
+
+
+def test_halves_are_those_of_the_images_that_were_asked() -> None:
+    known = candidates(40, 3)
+    late = replace(known, image=known.image + 100)
+    assert np.array_equal(cross_fitted_answers(late).probability, cross_fitted_answers(known).probability)
 
 
 def _captioned(*captions: str) -> AnnotatedImages:

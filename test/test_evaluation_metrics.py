@@ -139,11 +139,11 @@ class Answer:
 
 
 class PointingAnswer(Answer):
-    """An answer that can find phrases: each phrase is the number of a proposal."""
+    """An answer that can find phrases: the last word of each is the number of a proposal."""
 
     def find(self, phrases: Sequence[str]) -> np.ndarray:
         assert self.proposals is not None
-        found: np.ndarray = self.proposals[[int(phrase) for phrase in phrases]]
+        found: np.ndarray = self.proposals[[int(phrase.split()[-1]) for phrase in phrases]]
         return found
 
 
@@ -277,6 +277,10 @@ def test_a_phrase_hits_when_its_best_region_is_the_object() -> None:
     assert phrase_hits(swapped, masks, ("0", "1", "2")) == [False, False, True]
     assert phrase_hits(swapped, masks, ("0", "0", "2")) == [True]  # what names two things is not asked
     assert phrase_hits(swapped, masks, ("1", "1", "1")) == []
+    # "2" fits what is called "3 2", and "0" what is called "1 0", but not "0 1": that is another noun.
+    assert phrase_hits(swapped, masks, ("0", "2", "3 2")) == [False, True]
+    assert phrase_hits(swapped, masks, ("0", "0 1", "1 0")) == [False, False]
+    assert phrase_hits(swapped, masks, ("0", "0 1", "2")) == [False, False, True]
 
 
 def test_phrases_are_measured_where_a_system_can_point() -> None:

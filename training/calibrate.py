@@ -13,10 +13,12 @@ come from answers to images that had no part in them: each half of the scenes is
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +49,7 @@ from training.evaluation.calibration import (
     fit,
     not_found_threshold,
 )
-from training.evaluation.phrase_hits import MATCH_IOU
+from training.evaluation.phrase_hits import MATCH_IOU, fits
 from training.evaluation.proposal_recall import mask_iou
 from training.evaluation.reliability_plot import reliability_plot
 
@@ -64,7 +66,11 @@ def collect_candidates(
     cohort: Calibration,
     random: np.random.Generator,
 ) -> Candidates:
-    """Ask every image for what it shows, and for as many other phrases of the data set; only `cohort`'s words count."""
+    """Ask every image for what it shows, and for as many other phrases of the data set; only `cohort`'s words count.
+
+    Raises:
+        DatasetError: fewer than two images can be asked: each half is answered with what the other gave.
+    """
     pool = np.array(sorted({name for record in data.records for name in _names(data, record)}))
     cosines, qualities, cohorts, right, present, images = [], [], [], [], [], []
     for number, record in enumerate(track(data.records, "asking", console=Console(stderr=True))):
@@ -75,7 +81,8 @@ def collect_candidates(
         masks = proposals.letterbox.restore(proposals.mask_logits) > 0
         cohort_score = cohort.cohort_score(proposals.embeddings)
         true_names = _names(data, record)
-        absent = [name for name in random.permutation(pool) if name not in true_names][: len(true_names)]
+        drawn = (name for name in random.permutation(pool) if not any(fits(name, true) for true in true_names))
+        absent = list(islice(drawn, len(true_names)))
         segments = np.array([segment.id for segment in record.segments])
         meets = mask_iou(masks, ids[None] == segments[:, None, None]) >= MATCH_IOU  # (regions, segments)
         for name in [*true_names, *absent]:
@@ -85,6 +92,11 @@ def collect_candidates(
             right.append(meets[:, np.isin(segments, true_names.get(name, []))].any(1))
             present.append(name in true_names)
             images.append(number)
+    if len(set(images)) < 2:
+        raise DatasetError(
+            f"the network proposes regions in {len(set(images))} of {len(data.records)} annotated images of "
+            f"{data.folder}; two are needed, because each half is answered with what the other half gave"
+        )
     return Candidates(
         cosine=np.concatenate(cosines).astype(np.float64),
         quality=np.concatenate(qualities).astype(np.float64),
@@ -111,12 +123,12 @@ def _words(caption: str) -> list[str]:
 
 
 def _names(data: AnnotatedImages, record: Record) -> dict[str, list[int]]:
-    """Every name that is true of something in the image, with the ids of those segments."""
-    names: dict[str, list[int]] = {}
-    for segment in record.segments:
-        for name in {segment.phrase, data.categories[segment.category]}:
-            names.setdefault(name, []).append(segment.id)
-    return names
+    """Every name of something in the image, with the ids of all segments that it fits."""
+    called = {segment.id: {segment.phrase, data.categories[segment.category]} for segment in record.segments}
+    names = sorted({name for own in called.values() for name in own})
+    return {
+        name: [number for number, own in called.items() if any(fits(name, other) for other in own)] for name in names
+    }
 
 
 def main(
@@ -131,6 +143,8 @@ def main(
     """Fit and store the calibration of a model."""
     try:
         model = load_weights(weights)
+        if not os.access(model.folder, os.W_OK):
+            raise WeightsError(f"the calibration cannot be stored: {model.folder} is not writable; give a copy of it")
         encoder = load_text_encoder(model.description.text_encoder)
         segmenter = Segmenter(
             engine=create_engine(model, backend), calibration=Calibration(), settings=SegmenterSettings()
@@ -148,12 +162,16 @@ def main(
     calibration = fit(candidates)
     given = cross_fitted_answers(candidates)
     description = replace(model.description, calibration=calibration)
-    # The words first: numbers that weigh words which are not there are refused.
-    write_atomically(model.folder / COHORT_FILE, cohort_file(words, cohort.words))
     text = yaml.safe_dump(to_mapping(description), sort_keys=False)
-    write_atomically(model.folder / CONFIG_FILE, text.encode())
     title = f"{model.name}: {len(given.right)} phrases on {data.name}"
-    write_atomically(model.folder / PLOT_FILE, reliability_plot(given, title))
+    try:
+        # The words first: numbers that weigh words which are not there are refused.
+        write_atomically(model.folder / COHORT_FILE, cohort_file(words, cohort.words))
+        write_atomically(model.folder / CONFIG_FILE, text.encode())
+        write_atomically(model.folder / PLOT_FILE, reliability_plot(given, title))
+    except OSError as error:
+        typer.secho(f"error: cannot write in {model.folder}: {error.strerror}", err=True, fg="red")
+        raise typer.Exit(2) from error
     table = Table("figure", "value", title=f"{title}, each image with what the other half gave")
     for name, value in asdict(calibration).items():
         table.add_row(name, f"{value}")

@@ -62,9 +62,10 @@ def cross_fitted_answers(candidates: Candidates) -> Answers:
     """What the system says to every phrase, with the calibration of images that the phrase was not asked of.
 
     The first half of the images is answered with what the second half gave, and the other way round: views of one
-    scene follow each other, so they are on one side.
+    scene follow each other, so they are on one side. Needs two images.
     """
-    first = (candidates.image < (candidates.image.max() + 1) / 2)[candidates.asked]
+    number = np.unique(candidates.image, return_inverse=True)[1]  # of images that were asked: the halves are not empty
+    first = (number < (number.max() + 1) / 2)[candidates.asked]
     parts = [answers(_take(candidates, half), fit(_take(candidates, ~half))) for half in (first, ~first)]
     return Answers(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in ("probability", "right", "present"))
