@@ -34,7 +34,8 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, table: Tensor) -> dict[str, Tensor]:
         """Losses of one batch, scalars: `loss`, which is to be minimised, and its parts.
 
-        The average over the processes is the loss of the whole batch (`Gather` tells why).
+        The average over the processes is the loss of the whole batch (`Gather` tells why), but for the grounding loss
+        without `grounding_sync`: that is each process's own, and one whose part has no caption counts with 0.
 
         Args:
             batch: this process's part.

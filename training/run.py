@@ -46,8 +46,16 @@ class LoadedBatches:
         return self
 
     def __next__(self) -> Batch:
+        """The next batch.
+
+        Raises:
+            DatasetError: too many records are broken.
+        """
         asked = time.monotonic()
-        self.last = next(self._batches)
+        try:
+            self.last = next(self._batches)
+        except DatasetError as error:  # of a loader process: torch puts its traceback before the message
+            raise DatasetError(str(error).rpartition(f"{DatasetError.__name__}: ")[2].strip()) from error
         self.waited += time.monotonic() - asked
         return self.last
 
@@ -99,6 +107,9 @@ class Run:
         Returns:
             The mean losses and the `gradient_norm`, scalars on this process's device.
 
+        With `accumulation` a step is the mean over its batches, each the mean over what it has: a batch with few masks
+        or captions weighs as much as one with many, which one large batch would not do.
+
         All randomness of the step comes from the run's seed, `number` (from 0) and the process: nothing of it has to
         be stored in a checkpoint.
         """
@@ -135,8 +146,6 @@ def open_run(config: TrainConfig, data: Path, words_cache: Path, accelerator: Ac
     Raises:
         DatasetError, TextEncoderError, WeightsError, CheckpointError: what their names say.
     """
-    if not config.sources:
-        raise DatasetError("'sources' is empty: name at least one folder of training images")
     sources = [read_source(source) for source in sources_below(config.sources, data)]
     with accelerator.main_process_first():  # the others find its result in the cache
         words = prepare_words(
@@ -167,7 +176,8 @@ def open_run(config: TrainConfig, data: Path, words_cache: Path, accelerator: Ac
     network = OpenSeg(config.model)
     optimizer = build_optimizer(network, config.optimizer)
     facts = {
-        "config": to_mapping(config),
+        "config": {**to_mapping(config), "precision": "bf16" if accelerator.mixed_precision == "bf16" else "fp32"},
+        "device": accelerator.device.type,
         "processes": accelerator.num_processes,
         "source_sizes": images.source_sizes,
         "words": len(names),

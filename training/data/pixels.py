@@ -11,8 +11,12 @@ from training.data.broken_records import DatasetError
 from training.data.records import Record
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The image (H, W, 3) uint8 RGB, turned upright where its EXIF header says so.
+def read_image(path: Path, *, upright: bool = False) -> np.ndarray:
+    """The image (H, W, 3) uint8 RGB as its pixels are stored: annotations are drawn over those.
+
+    Args:
+        path: any format of OpenCV's.
+        upright: turn it where its EXIF header says so; for pictures that nobody has drawn over.
 
     Raises:
         DatasetError: the file is missing, or not a whole image.
@@ -22,7 +26,8 @@ def read_image(path: Path) -> np.ndarray:
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
+        flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     except cv2.error as error:  # more pixels than OpenCV takes
         raise DatasetError(f"{path} cannot be decoded: {error}") from error
     if image is None:
@@ -51,14 +56,13 @@ def read_pixels(record: Record) -> tuple[np.ndarray, np.ndarray]:
     if record.panoptic_file is None:
         raise DatasetError(f"{record.image_file} has no panoptic annotation")
     image, ids = read_image(record.image_file), read_ids(record.panoptic_file)
-    check_size(record, image, ids.shape)
+    check_size(image, record.image_file, ids.shape, record.panoptic_file)
     return image, ids
 
 
-def check_size(record: Record, image: np.ndarray, size: tuple[int, ...]) -> None:
-    """Raise a DatasetError unless annotations of `size` (H, W) fit `image`."""
+def check_size(image: np.ndarray, image_file: Path, size: tuple[int, ...], annotation: Path | str) -> None:
+    """Raise a DatasetError unless what `annotation` names, of `size` (H, W), fits `image`."""
     if image.shape[:2] != size:
-        annotation = record.panoptic_file or "its masks"
         raise DatasetError(
-            f"{record.image_file} has {image.shape[1]}x{image.shape[0]} pixels, {annotation} {size[1]}x{size[0]}"
+            f"{image_file} has {image.shape[1]}x{image.shape[0]} pixels, {annotation} {size[1]}x{size[0]}"
         )

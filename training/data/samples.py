@@ -107,12 +107,13 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
 
     def _sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         record, config = self.records[index], self.config
-        image = read_image(record.image_file)
-        ids = read_ids(record.panoptic_file) if record.panoptic_file else None
-        if ids is not None:
-            check_size(record, image, ids.shape)
+        image = read_image(record.image_file, upright=not (record.panoptic_file or record.masks))
+        ids = None
+        if record.panoptic_file:
+            ids = read_ids(record.panoptic_file)
+            check_size(image, record.image_file, ids.shape, record.panoptic_file)
         elif record.masks:
-            check_size(record, image, (record.masks.height, record.masks.width))
+            check_size(image, record.image_file, (record.masks.height, record.masks.width), "its masks")
         padded, placement = augment(image, config.input_size, self.augmentation, random)
         labels, classes = self._labels(index, ids, placement)
         return {

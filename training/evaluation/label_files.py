@@ -1,31 +1,13 @@
-"""Image and label files as they are stored: raw values, raw orientation."""
+"""Label files as they are stored: raw values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from training.data.broken_records import DatasetError
-
-# Labels are drawn over the pixels as the file has them. A reader that turns an image upright by its EXIF header would
-# lay it under labels that are not turned.
-_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-
-
-def read_stored_image(path: Path) -> np.ndarray:
-    """The image (H, W, 3) uint8 RGB, not turned.
-
-    Raises:
-        DatasetError: the file is missing or not an image.
-    """
-    image = cv2.imread(str(path), _STORED)
-    if image is None:
-        raise DatasetError(f"{path} is missing or not an image")
-    decoded: np.ndarray = image
-    return decoded
 
 
 def read_values(path: Path) -> np.ndarray:
@@ -71,14 +53,6 @@ def rows_of(values: np.ndarray, table: np.ndarray, path: Path, ignored: tuple[in
         )
     rows: np.ndarray = np.where(inside, table[np.where(inside, values, 0)], np.int32(-1))
     return rows
-
-
-def check_size(image: np.ndarray, label: np.ndarray, image_file: Path, label_file: Path) -> None:
-    """Raise a DatasetError unless the two have one size."""
-    if image.shape[:2] != label.shape:
-        raise DatasetError(
-            f"{image_file} has {image.shape[1]}x{image.shape[0]} pixels, {label_file} {label.shape[1]}x{label.shape[0]}"
-        )
 
 
 def find_root(folder: Path, names: tuple[str, ...], marker: str) -> Path:

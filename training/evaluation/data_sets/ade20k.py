@@ -9,10 +9,11 @@ import numpy as np
 
 from training.data.broken_records import DatasetError
 from training.data.json_file import read_json
+from training.data.pixels import check_size, read_image
 from training.evaluation.class_list import Variant, load_class_list
 from training.evaluation.data_set import AnnotatedImage, EvaluationSet, Item, class_masks
 from training.evaluation.data_sets.value_labels import value_label_reader
-from training.evaluation.label_files import check_size, find_root, read_stored_image, read_values, rows_of
+from training.evaluation.label_files import find_root, read_values, rows_of
 
 CHALLENGE = "ADEChallengeData2016"
 FULL = "ADE20K_2021_17_01"
@@ -73,8 +74,8 @@ def open_ade20k_847(folder: Path, names: Variant = "plain") -> EvaluationSet:
         item = items[index]
         file, description = item.annotations
         _check_release(description, ids)
-        image, colours = read_stored_image(item.image), read_stored_image(file)
-        check_size(image, colours[..., 0], item.image, file)
+        image, colours = read_image(item.image), read_image(file)
+        check_size(image, item.image, colours.shape[:2], file)
         # As int32: in the file's uint8 the product with 256 would be 0.
         values = colours[..., 0].astype(np.int32) // 10 * 256 + colours[..., 1]
         label = rows_of(values, table, file)

@@ -9,10 +9,10 @@ import numpy as np
 
 from training.data.broken_records import DatasetError
 from training.data.json_file import read_json
-from training.data.pixels import read_ids
+from training.data.pixels import check_size, read_ids, read_image
 from training.evaluation.class_list import ClassList, Variant, load_class_list
 from training.evaluation.data_set import AnnotatedImage, EvaluationSet, Item, label_of_segments
-from training.evaluation.label_files import check_size, find_root, read_stored_image
+from training.evaluation.label_files import find_root
 
 JSON = "annotations/panoptic_val2017.json"
 PNG_FOLDERS = (
@@ -54,8 +54,8 @@ def open_coco_panoptic(folder: Path, names: Variant = "plain") -> EvaluationSet:
 
     def read(index: int) -> AnnotatedImage:
         item = items[index]
-        image, ids = read_stored_image(item.image), read_ids(item.annotations[0])
-        check_size(image, ids, item.image, item.annotations[0])
+        image, ids = read_image(item.image), read_ids(item.annotations[0])
+        check_size(image, item.image, ids.shape, item.annotations[0])
         segment_ids, rows, crowd = segments[index]
         found = np.unique(ids)
         strangers = found[~np.isin(found, [0, *segment_ids])]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.pixels import check_size, read_image
 from training.evaluation.data_set import AnnotatedImage, Item, class_masks
-from training.evaluation.label_files import check_size, read_stored_image, rows_of
+from training.evaluation.label_files import rows_of
 
 
 def value_label_reader(
@@ -32,8 +33,8 @@ def value_label_reader(
     def read(index: int) -> AnnotatedImage:
         item = items[index]
         (file,) = item.annotations
-        image, values = read_stored_image(item.image), read_values(file)
-        check_size(image, values, item.image, file)
+        image, values = read_image(item.image), read_values(file)
+        check_size(image, item.image, values.shape, file)
         label = rows_of(values, table, file, ignored)
         return AnnotatedImage(image, label, *class_masks(label))
 
