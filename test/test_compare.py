@@ -14,10 +14,11 @@ from training import compare
 FIGURES = {"images": 3, "miou": 0.25, "phrase_top1": None, "R50": 0.5, "R70": 0.4, "R90": 0.125}
 
 
-def write(folder: Path, grounding: dict[str, float | None], data: str = "a") -> Path:
+def write(folder: Path, grounding: dict[str, float | None], data: str = "a", **config: str) -> Path:
     folder.mkdir(parents=True)
     known = [value for value in grounding.values() if value is not None]
     result = {
+        "config": {"names": "plain", "scale": "original", **config},
         "data_sha256": data,
         "data_folder": f"data_{data}",
         "figures": {**FIGURES, "grounding_miou": sum(known) / len(known)},
@@ -57,6 +58,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, config: Path) -> Non
     ours = write(tmp_path / "a", {"cup": 0.9})
     other = write(tmp_path / "b", {"cup": 0.9}, data="b")
     assert "are not the same data" in " ".join(run(ours, other, code=2).split())
+    for option, value in (("names", "engineered"), ("scale", "letterbox")):
+        other = write(tmp_path / option, {"cup": 0.9}, **{option: value})
+        assert f"another of --{option} {value}: evaluate all systems with one" in " ".join(
+            run(ours, other, code=2).split()
+        )
     assert "no class 'donut', 'spoon'" in " ".join(run(ours, "--trained-with", config, code=2).split())
     assert "cannot read" in run(tmp_path / "nothing", code=2)
     (ours / "result.json").write_text("[1]")

@@ -62,7 +62,8 @@ def comparison(results: Sequence[dict[str, Any]], unseen: Collection[str]) -> li
     """The figures of `COLUMNS` for each of `results`, contents of result.json.
 
     Raises:
-        DatasetError: they are of different images or annotations, or `unseen` names a class that is not there.
+        DatasetError: they are of different images, annotations, names or scales, or `unseen` names a class that is not
+            there.
     """
     first = results[0]
     for other in results[1:]:
@@ -71,6 +72,12 @@ def comparison(results: Sequence[dict[str, Any]], unseen: Collection[str]) -> li
                 f"{first['data_folder']} ({first['figures']['images']} images) and {other['data_folder']} "
                 f"({other['figures']['images']} images) are not the same data: evaluate all systems on one set"
             )
+        for option in ("names", "scale"):
+            if other["config"][option] != first["config"][option]:
+                raise DatasetError(
+                    f"one result is of --{option} {first['config'][option]}, another of --{option} "
+                    f"{other['config'][option]}: evaluate all systems with one"
+                )
     unknown = sorted(set(unseen) - {row["name"] for row in first["per_class"]})
     if unknown:
         raise DatasetError(f"{first['data_folder']} has no class {', '.join(map(repr, unknown))}")
@@ -98,7 +105,7 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     try:
         result: dict[str, Any] = json.loads(path.read_text())
-        if not {"data_sha256", "figures", "per_class"} <= result.keys():
+        if not {"config", "data_sha256", "figures", "per_class"} <= result.keys():
             raise ValueError("it is not the record of an evaluation")
     except (OSError, ValueError, AttributeError) as error:
         raise DatasetError(f"cannot read {path}: {error}; `python -m training.evaluate --out` writes it") from error
