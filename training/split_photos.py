@@ -2,10 +2,10 @@
 
     python -m training.split_photos --coco coco_train --validation 30 --seed 1 --out DATA
 
-writes DATA/photos_train and DATA/photos_val, each with panoptic.json, captions.json, instances.json and links to its own
-photos and id maps, so that nothing is copied, and what reads a folder of pictures (training.pseudo_label, --photos of
-training.world.render) sees no photo of the other part. Only photos with an id map can validate; everything known of the
-others trains.
+writes DATA/photos_train and DATA/photos_val, each with panoptic.json, captions.json, instances.json and links to its
+own photos and id maps, so that nothing is copied, and what reads a folder of pictures (training.pseudo_label, --photos
+of training.world.render) sees no photo of the other part. Only photos with an id map can validate; everything known of
+the others trains.
 """
 
 from __future__ import annotations
