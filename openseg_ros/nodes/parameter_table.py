@@ -2,7 +2,7 @@
 
 A value that is refused always comes with a reason. A value refused at start-up (from a parameter file or the
 command line) does not end the process: the default takes its place, configuring fails with the reason, and
-setting a valid value clears it.
+setting a valid value clears it; of a read-only parameter, starting the node with one.
 """
 
 from __future__ import annotations
