@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.srv import GetParameters
+from rclpy.qos import ReliabilityPolicy
 from ros.ros_peer import (
     LATCHED,
     RELIABLE,
@@ -19,6 +19,7 @@ from ros.ros_peer import (
     NodeStarter,
     Peer,
     Recorder,
+    parameter_file,
     picture,
     wait_until,
 )
@@ -78,12 +79,10 @@ def test_every_transition(start_node: NodeStarter, options: list[str], peer: Pee
 def test_the_network_is_unloaded_while_inactive(
     start_node: NodeStarter, peer: Peer, model_folder: Path, tmp_path: Path
 ) -> None:
-    engines, parameters = tmp_path / "engines", tmp_path / "parameters.yaml"
-    parameters.write_text(
-        f"/**:\n  ros__parameters:\n    engine_cache_dir: {engines}\n    unload_on_deactivate: true\n"
-    )
+    engines = tmp_path / "engines"
+    parameters = parameter_file(tmp_path, engine_cache_dir=str(engines), unload_on_deactivate=True)
     options = ("--weights", str(model_folder), "--backend", "openvino", "--queries", "cup", "--no-autostart")
-    node = start_node(*options, "--params-file", str(parameters))
+    node = start_node(*options, "--params-file", parameters)
     diagnostics = wait_for_node(peer)
     assert peer.change_state("configure"), node.output()
     assert len(list(engines.iterdir())) == 2, "the network and the text encoder are kept where the parameter says"
@@ -161,7 +160,7 @@ def shut_down(peer: Peer, node: NodeProcess) -> None:
 
 
 def test_wrong_weights_and_queries_are_explained_and_can_be_corrected(
-    start_node: NodeStarter, peer: Peer, model_folder: Path, tmp_path: Path
+    start_node: NodeStarter, options: list[str], peer: Peer, model_folder: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -170,7 +169,7 @@ def test_wrong_weights_and_queries_are_explained_and_can_be_corrected(
     content = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(content[: len(content) // 2])
 
-    node = start_node("--weights", str(tmp_path / "missing"), "--backend", "torch", "--queries", "cup;" + "x" * 300)
+    node = start_node(*options, "--weights", str(tmp_path / "missing"), "--queries", "cup;" + "x" * 300)
     diagnostics = wait_for_node(peer)
     wait_until(lambda: "missing" in peer.status(diagnostics).get("message", ""), "the reason", START_TIMEOUT_S)
     status = peer.status(diagnostics)
@@ -206,13 +205,18 @@ def test_wrong_weights_and_queries_are_explained_and_can_be_corrected(
 def test_absurd_start_values_are_refused_with_reasons(
     start_node: NodeStarter, peer: Peer, model_folder: Path, tmp_path: Path
 ) -> None:
-    parameters = tmp_path / "parameters.yaml"
-    parameters.write_text(
-        f"/openseg:\n  ros__parameters:\n    weights: {model_folder}\n    backend: torch\n    default_queries: [cup]\n"
-        "    score_threshold: 7.0\n    max_rate_hz: 5\n    publish_embeddings: maybe\n    background_queries: []\n"
-        "    qos_overrides:\n      /openseg/regions:\n        publisher:\n          depth: 7\n"
+    parameters = parameter_file(
+        tmp_path,
+        weights=str(model_folder),
+        backend="torch",
+        default_queries=["cup"],
+        score_threshold=7.0,
+        max_rate_hz=5,
+        publish_embeddings="maybe",
+        background_queries=[],
+        qos_overrides={"/openseg/overlay": {"publisher": {"reliability": "reliable"}}},
     )
-    node = start_node("--params-file", str(parameters), "--no-autostart")
+    node = start_node("--params-file", parameters, "--no-autostart")
     diagnostics = wait_for_node(peer)
     assert not peer.change_state("configure")
     reason = peer.fresh_status(diagnostics)["last_error"]
@@ -222,9 +226,8 @@ def test_absurd_start_values_are_refused_with_reasons(
         assert peer.set_parameter(name, value) == ""
     assert peer.change_state("configure"), "valid values clear the fault"
     assert peer.change_state("activate")
-    request = GetParameters.Request(names=["qos_overrides./openseg/regions.publisher.depth"])
-    answer = peer.call(GetParameters, "/openseg/get_parameters", request)
-    assert answer.values[0].integer_value == 7, "the user's quality of service wins"
+    (overlay,) = peer.node.get_publishers_info_by_topic("/openseg/overlay")
+    assert overlay.qos_profile.reliability is ReliabilityPolicy.RELIABLE, "the user's quality of service wins"
     assert ask_for_one_answer(peer).embedding_dim == 0
     shut_down(peer, node)
 
