@@ -1,7 +1,8 @@
 """What those who read our topics rely on: each test does what one of them does with the messages.
 
 The contracts are those of kiwicampus/semantic_segmentation_layer (Nav2), the selector of NVIDIA's FoundationPose node,
-Contact-GraspNet and MoveIt Pro's Mask2D.
+Contact-GraspNet and MoveIt Pro's Mask2D. Before them come the types, qualities of service and parameters that anybody
+looks up.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rcl_interfaces.srv import DescribeParameters
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from ros.depth_rig import SIZE, intrinsics, metres
 from ros.ros_peer import BEST_EFFORT, NodeProcess, Peer, Recorder, picture, wait_until
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -21,6 +24,9 @@ from std_msgs.msg import Header
 
 from openseg_ros.image_messages import decode_ids
 from openseg_ros.msg import RegionArray
+from openseg_ros.nodes import qos
+from openseg_ros.nodes.optional_packages import HAS_VISION_MSGS
+from openseg_ros.nodes.parameters import SPECIFICATIONS, Change
 
 PHRASES = ("red mug", "bowl", "green book")
 SENSOR_DATA = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
@@ -86,6 +92,78 @@ def options(options: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def camera(node: NodeProcess, peer: Peer) -> RgbdCamera:
     return RgbdCamera(peer)
+
+
+SUBSCRIPTIONS = {
+    "/image": ("sensor_msgs/msg/Image", ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
+    "/camera_info": ("sensor_msgs/msg/CameraInfo", ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
+    "/depth_registered/image_rect": (
+        *("sensor_msgs/msg/Image", ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
+    ),
+    "/openseg/query": ("std_msgs/msg/String", ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+    "/openseg/query_array": ("openseg_ros/msg/QueryArray", ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+}
+OUTPUTS = {
+    "mask": ("sensor_msgs/msg/Image", ReliabilityPolicy.RELIABLE),
+    "mask/compressed": ("sensor_msgs/msg/CompressedImage", ReliabilityPolicy.RELIABLE),
+    "confidence": ("sensor_msgs/msg/Image", ReliabilityPolicy.RELIABLE),
+    "instances": ("sensor_msgs/msg/Image", ReliabilityPolicy.RELIABLE),
+    "target_mask": ("sensor_msgs/msg/Image", ReliabilityPolicy.RELIABLE),
+    "regions": ("openseg_ros/msg/RegionArray", ReliabilityPolicy.RELIABLE),
+    "detections": ("vision_msgs/msg/Detection2DArray", ReliabilityPolicy.RELIABLE),
+    "detections_3d": ("vision_msgs/msg/Detection3DArray", ReliabilityPolicy.RELIABLE),
+    "points": ("sensor_msgs/msg/PointCloud2", ReliabilityPolicy.BEST_EFFORT),
+    "target_points": ("sensor_msgs/msg/PointCloud2", ReliabilityPolicy.BEST_EFFORT),
+    "scene_minus_target_points": ("sensor_msgs/msg/PointCloud2", ReliabilityPolicy.BEST_EFFORT),
+    "overlay": ("sensor_msgs/msg/Image", ReliabilityPolicy.BEST_EFFORT),
+    "overlay/compressed": ("sensor_msgs/msg/CompressedImage", ReliabilityPolicy.BEST_EFFORT),
+}
+LATCHED_OUTPUTS = {"query_state": "openseg_ros/msg/QueryState", "label_info": "vision_msgs/msg/LabelInfo"}
+PUBLICATIONS = {
+    **{f"/openseg/{name}": (*facts, DurabilityPolicy.VOLATILE) for name, facts in OUTPUTS.items()},
+    **{
+        f"/openseg/{name}": (kind, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+        for name, kind in LATCHED_OUTPUTS.items()
+    },
+    "/diagnostics": ("diagnostic_msgs/msg/DiagnosticArray", ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+}
+DEPTHS = {
+    **{qos.camera_qos: 1, qos.query_qos: 5, qos.result_qos: 2, qos.detections_qos: 5},
+    **{qos.points_qos: 1, qos.overlay_qos: 1, qos.state_qos: 1},
+}
+
+
+@pytest.mark.parametrize("topic", [*SUBSCRIPTIONS, *PUBLICATIONS])
+def test_topics_have_the_type_and_quality_of_service_of_the_contract(node: NodeProcess, peer: Peer, topic: str) -> None:
+    kind, reliability, durability = (SUBSCRIPTIONS | PUBLICATIONS)[topic]
+    if kind.startswith("vision_msgs") and not HAS_VISION_MSGS:
+        pytest.skip("vision_msgs is not installed")
+    look = (
+        peer.node.get_subscriptions_info_by_topic if topic in SUBSCRIPTIONS else peer.node.get_publishers_info_by_topic
+    )
+    (found,) = wait_until(lambda: [each for each in look(topic) if each.node_name == "openseg"], topic)
+    assert found.topic_type == kind
+    assert (found.qos_profile.reliability, found.qos_profile.durability) == (reliability, durability)
+
+
+@pytest.mark.parametrize(("profile", "depth"), DEPTHS.items(), ids=[profile.__name__ for profile in DEPTHS])
+def test_queues_have_the_length_of_the_contract(profile: Callable[[], QoSProfile], depth: int) -> None:
+    """The network does not tell it."""
+    assert (profile().history, profile().depth) == (HistoryPolicy.KEEP_LAST, depth)
+
+
+def test_parameters_describe_themselves(node: NodeProcess, peer: Peer) -> None:
+    request = DescribeParameters.Request(names=[row.name for row in SPECIFICATIONS])
+    answer = peer.call(DescribeParameters, "/openseg/describe_parameters", request)
+    for row, told in zip(SPECIFICATIONS, answer.descriptors, strict=True):
+        assert (told.name, told.description) == (row.name, row.description) and len(row.description) > 20
+        assert told.type == Parameter.Type.from_parameter_value(row.default).value, row.name
+        assert told.read_only == (row.change is Change.NEVER), row.name
+        ranges = [(each.from_value, each.to_value) for each in (*told.floating_point_range, *told.integer_range)]
+        assert ranges == ([] if row.limits is None else [row.limits]), row.name
+        assert all(choice in told.additional_constraints for choice in (*row.choices, row.change.value)), row.name
+    read_only = {told.name for told in answer.descriptors if told.read_only}
+    assert read_only == {"diagnostics_period_s"}
 
 
 def show_until(camera: RgbdCamera, recorders: list[Recorder], seed: int = 0) -> list[Any]:
