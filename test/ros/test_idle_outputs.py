@@ -45,7 +45,6 @@ def test_for_pictures_alone_the_network_runs_once_each(node: NodeProcess, peer: 
         return len(pictures.messages) >= 5
 
     wait_until(five_are_drawn, "five pictures")
-    status = peer.fresh_status(diagnostics)
-    ran = int(status["network_runs"]) - int(before["network_runs"])
     drawn = len(pictures.messages)
+    ran = int(peer.fresh_status(diagnostics)["network_runs"]) - int(before["network_runs"])
     assert drawn <= ran <= drawn + 1, f"{ran} runs for {drawn} pictures"
