@@ -18,14 +18,24 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from ros.depth_rig import metres
-from ros.ros_peer import START_TIMEOUT_S, NodeProcess, NodeStarter, Peer, Recorder, ask, picture, wait_until
+from ros.ros_peer import (
+    START_TIMEOUT_S,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    ask,
+    parameter_file,
+    picture,
+    wait_until,
+)
 from ros.view_page import Reader, start_view
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from openseg_ros.action import FindObject
 from openseg_ros.image_messages import decode_ids
-from openseg_ros.msg import Query, QueryArray, RegionArray
+from openseg_ros.msg import Query, QueryArray, QueryState, RegionArray
 from openseg_ros.nodes.bag_recorder import topics_of_node
 from openseg_ros.runtime.engine import create_engine
 from openseg_ros.runtime.weights import load_weights
@@ -216,11 +226,14 @@ def test_a_query_reaches_all_cameras_with_one_version(peer: Peer, cameras: Camer
         for camera in cameras.values():
             camera.send(camera.picture(1))
 
-    announced: dict[int, str] = {states.messages[-1].version: states.messages[-1].active[0].text}
+    def phrases(state: QueryState) -> list[str]:
+        return [query.text for query in state.active if not query.background]
+
+    announced = {states.messages[-1].version: phrases(states.messages[-1])}
     with running(stream, 0.02):
         for text in ("white plate", "bowl", "train"):
             state = ask(peer, states, text)
-            announced[state.version] = text
+            announced[state.version] = phrases(state)
             for camera in cameras.values():
                 regions = camera.regions.messages
                 wait_until(lambda: regions and regions[-1].vocabulary_version == state.version, text, SLOW_S)  # noqa: B023
@@ -228,8 +241,8 @@ def test_a_query_reaches_all_cameras_with_one_version(peer: Peer, cameras: Camer
         answers = camera.regions.messages[seen[name] :]
         assert {answer.vocabulary_version for answer in answers} >= set(list(announced)[1:])
         for answer in answers:
-            assert answer.query == announced[answer.vocabulary_version]
-            assert {region.phrase for region in answer.regions} <= {answer.query, *QUERIES.split("; ")}
+            wanted = announced[answer.vocabulary_version]
+            assert answer.query == wanted[0] and {region.phrase for region in answer.regions} <= set(wanted)
 
 
 def test_a_fast_camera_does_not_starve_a_slow_one(peer: Peer, cameras: Cameras, diagnostics: Recorder) -> None:
@@ -238,20 +251,15 @@ def test_a_fast_camera_does_not_starve_a_slow_one(peer: Peer, cameras: Cameras, 
     superseded = "images_dropped.superseded_by_newer"
     before = {name: int(peer.fresh_status(diagnostics, f"camera {name}").get(superseded, 0)) for name in cameras}
     large = picture(2, (480, 640))
-    turns = []
     with running(lambda: wrist.send(large), 0.002):
         wait_until(lambda: any(answer.height == 480 for answer in wrist.regions.messages), "the fast camera", SLOW_S)
         for seed in range(10):
-            processed = len(wrist.regions.messages)
             front.show(front.picture(seed % 4))
-            turns.append(len(wrist.regions.messages) - processed)
         answered = len(wrist.regions.messages)
         wait_until(lambda: len(wrist.regions.messages) > answered, "nor is the fast one starved", SLOW_S)
     after = {name: int(peer.fresh_status(diagnostics, f"camera {name}").get(superseded, 0)) for name in cameras}
     assert after["wrist"] - before["wrist"] > 20, "the node was not busy, so this shows nothing"
     assert after["front"] == before["front"], "no image of the slow camera was lost"
-    # One is in work, one may be on the line before; the rest is what is processed while messages travel.
-    assert sorted(turns)[5] <= 4 and max(turns) <= 20, turns
 
 
 def test_garbage_from_one_camera_does_not_hurt_the_other(
@@ -445,10 +453,9 @@ def unconfigured(
     if node.is_alive():
         node.interrupt()
     peer.destroy_subscriptions()
-    parameters = tmp_path / "parameters.yaml"
-    parameters.write_text("/**:\n  ros__parameters:\n    cameras: [left, '2nd']\n")
+    parameters = parameter_file(tmp_path, cameras=["left", "2nd"])
     process = start_node(
-        *("--weights", str(model_folder), "--backend", "torch", "--params-file", str(parameters), "--no-autostart")
+        *("--weights", str(model_folder), "--backend", "torch", "--params-file", parameters, "--no-autostart")
     )
     wait_until(lambda: peer.state() == "unconfigured", "the node", START_TIMEOUT_S)
     yield process
