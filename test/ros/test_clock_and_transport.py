@@ -12,7 +12,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from ros.ros_peer import BEST_EFFORT, NodeProcess, NodeStarter, Peer, Recorder, picture, wait_until, wait_until_active
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from ros.ros_peer import (
+    BEST_EFFORT,
+    NodeProcess,
+    NodeStarter,
+    Peer,
+    Recorder,
+    parameter_file,
+    picture,
+    wait_until,
+    wait_until_active,
+)
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -37,10 +48,9 @@ def node(
     tmp_path_factory: pytest.TempPathFactory,
     peer: Peer,
 ) -> NodeProcess:
-    parameters = tmp_path_factory.mktemp("parameters") / "openseg.yaml"
-    parameters.write_text(f"/**:\n  ros__parameters:\n    max_image_age_s: {AGE_LIMIT_S}\n")
+    parameters = parameter_file(tmp_path_factory.mktemp("parameters"), max_image_age_s=AGE_LIMIT_S)
     process = start_node(
-        *("--weights", str(model_folder), "--backend", "torch", "--params-file", str(parameters)),
+        *("--weights", str(model_folder), "--backend", "torch", "--params-file", parameters),
         *("--image-transport", "compressed", "--use-sim-time", "--queries", "cup", "--no-overlay"),
         *("--namespace", "arm", "--name", "eye", "--image", "/camera/color/image_raw"),
     )
@@ -61,6 +71,14 @@ def clock(node: NodeProcess, peer: Peer) -> Any:
 @pytest.fixture(scope="module")
 def regions(node: NodeProcess, peer: Peer) -> Recorder:
     return peer.record(RegionArray, "/arm/eye/regions")
+
+
+def test_compressed_images_are_read_as_raw_ones_are(peer: Peer, node: NodeProcess) -> None:
+    (found,) = peer.node.get_subscriptions_info_by_topic("/camera/color/image_raw/compressed")
+    assert found.topic_type == "sensor_msgs/msg/CompressedImage"
+    assert found.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT
+    assert found.qos_profile.durability is DurabilityPolicy.VOLATILE
+    assert peer.node.count_subscribers("/camera/color/image_raw") == 0
 
 
 def set_clock(peer: Peer, clock: Any, diagnostics: Recorder, seconds: int) -> None:
