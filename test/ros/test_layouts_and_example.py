@@ -65,10 +65,10 @@ def test_the_example_planner_prints_the_centroid_of_what_it_asked_for(
 
 
 def test_the_example_planner_says_why_there_is_no_grasp_point(node: NodeProcess, domain: int) -> None:
-    planner = start_planner(domain, "green book", "--timeout", "15")  # nobody shows an image
+    planner = start_planner(domain, "green book", "--timeout", "5")  # nobody shows an image
     out, error = planner.communicate(timeout=120)
     assert (planner.returncode, out) == (1, "")
-    assert error.strip() == "not found in 15 s: no image arrived"
+    assert error.strip() == "not found in 5 s: no image arrived"
 
 
 def test_rviz_shows_topics_of_the_node_with_its_quality_of_service(topics: dict[str, list[str]]) -> None:

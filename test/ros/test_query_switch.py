@@ -33,7 +33,8 @@ SENTENCES = [
     "screwdriver; hammer",
     "blue bottle; white plate; fork; knife",
 ]
-SWITCHING_SECONDS = 8.0
+SWITCHES = 20
+SLOW_S = 60.0  # for that many on a loaded machine
 
 
 @pytest.fixture
@@ -73,9 +74,9 @@ def test_no_answer_mixes_two_vocabularies(
     regions = peer.record(RegionArray, "/openseg/regions")
     masks = peer.record(Image, "/openseg/mask")
     publisher = peer.publisher(String, "/openseg/query")
-    end = time.monotonic() + SWITCHING_SECONDS
+    end = time.monotonic() + SLOW_S
     sent = 0
-    while time.monotonic() < end:
+    while len({array.vocabulary_version for array in regions.messages}) <= SWITCHES and time.monotonic() < end:
         publisher.publish(String(data=SENTENCES[sent % len(SENTENCES)]))
         sent += 1
         time.sleep(0.04)
@@ -85,7 +86,7 @@ def test_no_answer_mixes_two_vocabularies(
     known = phrases_by_version(states)
     versions = [array.vocabulary_version for array in regions.messages]
 
-    assert len(set(versions)) > 20, "the test must see many switches"
+    assert len(set(versions)) > SWITCHES, "the test must see many switches"
     assert versions == sorted(versions), "an older vocabulary never returns"
     with_regions = 0
     for array in regions.messages:
