@@ -14,6 +14,7 @@ from tiny_coco import write_tiny_coco
 from typer import Typer
 from typer.testing import CliRunner
 
+from openseg_ros.text import text_encoder
 from openseg_ros.text.text_encoder import load_text_encoder
 from training import prepare_words as command
 from training.data import prepared_words
@@ -56,6 +57,17 @@ def test_another_rule_or_caption_is_another_file(tmp_path: Path) -> None:
     moved = prepare_words([("a red mug",), ("the mug is red",), *CAPTIONS[2:]], WordRule(), "minilm", tmp_path)
     assert [len(record) for record in moved.rows] == [1, 1, 2, 1]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_encoder_that_changed_under_its_name_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_encoder, "_packaged_minilm", lambda: str(tmp_path))
+    keys = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        keys.add(prepared_words.words_key(CAPTIONS, WordRule(), "minilm"))
+    assert len(keys) == 2
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,3 +133,19 @@ def test_the_command_writes_what_the_trainer_reads(tmp_path: Path, monkeypatch: 
     (tmp_path / "tiny" / "captions.json").write_text("{")
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2 and "is not JSON" in result.output
+
+
+def test_the_command_takes_the_trainer_s_changes_and_needs_sources(tmp_path: Path) -> None:
+    write_tiny_coco(tmp_path / "tiny", 2)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"text_encoder": "minilm"}))
+    app = Typer()
+    app.command()(command.main)
+    arguments = ["--config", str(tmp_path / "config.yaml"), "--data", str(tmp_path)]
+    nothing = CliRunner().invoke(app, arguments)
+    assert nothing.exit_code == 2 and "'sources' is empty: name at least one folder" in nothing.output
+    assert not (tmp_path / "words").exists()
+    changed = CliRunner().invoke(app, [*arguments, "--set", "sources=[{folder: tiny}]", "--set", "words.phrases=true"])
+    assert changed.exit_code == 0 and "2 captions" in changed.output
+    captions = [(a["caption"],) for a in json.loads((tmp_path / "tiny" / "captions.json").read_text())["annotations"]]
+    (path,) = (tmp_path / "words").iterdir()
+    assert path.stem == prepared_words.words_key(captions, WordRule(phrases=True), "minilm")

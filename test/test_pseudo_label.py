@@ -238,6 +238,11 @@ def test_a_finished_run_takes_up_later_images_and_refuses_another_teacher(
     other = str(random_weights(tmp_path / "other", seed=1).folder)
     with pytest.raises(DatasetError, match=r"labels of another run \(teacher was "):
         label(other, images.parent, out)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "images").mkdir(parents=True)
+    (elsewhere / "images" / "a.png").write_bytes((folder / "images" / "2.png").read_bytes())
+    with pytest.raises(DatasetError, match=r"labels of another run \(images was .*, is .*elsewhere/images\)"):
+        label(teacher, elsewhere, out)
     part.unlink()
     (part.parent / "run.json").unlink()
     part.parent.rmdir()

@@ -14,7 +14,7 @@ import typer
 
 from openseg_ros.configuration import ConfigurationError
 from openseg_ros.text.text_encoder import TextEncoderError
-from training.config import load_train_config
+from training.config import load_train_config, parse_overrides
 from training.data.broken_records import DatasetError
 from training.data.prepared_words import prepare_words
 from training.data.sources import read_source, sources_below
@@ -24,10 +24,11 @@ def main(
     config: Annotated[Path, typer.Option(help="YAML file of the training run.")],
     data: Annotated[Path, typer.Option(help="Folder that the sources' relative folders are below.")] = Path(),
     words: Annotated[Path | None, typer.Option(help="Folder of the result; default: DATA/words.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="key=value, as the trainer gets it.")] = None,
 ) -> None:
     """Prepare the words of a training run."""
     try:
-        run = load_train_config(config)
+        run = load_train_config(config, parse_overrides(override or []))
         sources = [read_source(source) for source in sources_below(run.sources, data)]
         captions = [record.captions for source in sources for record in source.records]
         prepared = prepare_words(captions, run.words, run.text_encoder, words or data / "words")

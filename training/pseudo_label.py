@@ -157,7 +157,7 @@ def label_folder(
     if accelerator.is_main_process:
         if out.exists() and not parts.exists():
             raise DatasetError(f"{out} is there already, and {parts} is not: delete it, or choose another --out")
-        open_parts(parts, facts)
+        open_parts(parts, {**facts, "images": str(images.resolve())})  # their names are relative to it
     accelerator.wait_for_everyone()
     finished = finished_images(parts)
     accelerator.wait_for_everyone()  # nobody writes before all have seen the same images finished

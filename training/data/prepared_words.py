@@ -27,7 +27,7 @@ from safetensors.numpy import load, save
 
 from openseg_ros.configuration import to_mapping
 from openseg_ros.runtime.weights import write_atomically
-from openseg_ros.text.text_encoder import TextEncoder, load_text_encoder
+from openseg_ros.text.text_encoder import TextEncoder, load_text_encoder, text_encoder_source
 from training.data.broken_records import DatasetError
 from training.data.words import WordRule, extract_all
 
@@ -60,7 +60,7 @@ def prepare_words(captions: Sequence[Sequence[str]], rule: WordRule, encoder_nam
 
     Raises:
         DatasetError: the file cannot be written.
-        TextEncoderError: the encoder is needed and cannot be loaded.
+        TextEncoderError: an unknown encoder, or it is needed and cannot be loaded.
     """
     path = cache.expanduser() / f"{words_key(captions, rule, encoder_name)}.safetensors"
     if path.exists():
@@ -68,7 +68,7 @@ def prepare_words(captions: Sequence[Sequence[str]], rule: WordRule, encoder_nam
             return _unpack(load(path.read_bytes()), captions)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             _log.warning("%s cannot be used and is made again: %s", path, error)
-    encoder = load_text_encoder(encoder_name)  # first: a wrong name should not cost minutes
+    encoder = load_text_encoder(encoder_name)  # first: damaged files should not cost minutes
     words, packed, lengths = _find_words([text for record in captions for text in record], rule)
     arrays = {
         "words": np.frombuffer("\n".join(words).encode(), np.uint8),
@@ -85,10 +85,15 @@ def prepare_words(captions: Sequence[Sequence[str]], rule: WordRule, encoder_nam
 
 
 def words_key(captions: Sequence[Sequence[str]], rule: WordRule, encoder_name: str) -> str:
-    """Hash of everything that decides the words and their embeddings."""
-    encoder: dict[str, str] = {"name": encoder_name}
-    if Path(encoder_name).is_dir():  # a local model may change under the same name
-        files = sorted(path for path in Path(encoder_name).iterdir() if path.is_file())
+    """Hash of everything that decides the words and their embeddings, but what the hub has under an encoder's name.
+
+    Raises:
+        TextEncoderError: an unknown encoder.
+    """
+    source = text_encoder_source(encoder_name)
+    encoder: dict[str, str] = {"name": source}
+    if Path(source).is_dir():  # a model in files may change under the same name
+        files = sorted(path for path in Path(source).iterdir() if path.is_file())
         encoder = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     facts = {"rule": to_mapping(rule), "encoder": encoder, "tagger": version("textblob"), "format": 2}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
