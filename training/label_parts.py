@@ -10,11 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from openseg_ros.runtime.weights import write_atomically
 from training.data.broken_records import DatasetError
 from training.data.json_file import read_json
 
@@ -45,7 +45,7 @@ def open_parts(folder: Path, run: Mapping[str, Any]) -> None:
                     f"{folder} holds labels of another run ({'; '.join(changed)}): delete it, or choose another --out"
                 )
         else:
-            _write_whole(run_file, [json.dumps(dict(run), indent=1)])
+            write_atomically(run_file, json.dumps(dict(run), indent=1).encode())
         for path in _parts(folder):
             with path.open("r+b") as stream:
                 _lock(stream.fileno(), path)
@@ -156,7 +156,7 @@ def merge_parts(folder: Path, out: Path, wanted: Collection[str], info: Mapping[
         yield "]}\n"
 
     try:
-        _write_whole(out, document())
+        write_atomically(out, map(str.encode, document()))
     except OSError as error:
         raise DatasetError(
             f"cannot write {out}: {error.strerror}; the labels are kept in {folder}, run the command again to go on"
@@ -217,20 +217,3 @@ def _cut_torn_line(file: int) -> None:
         end = start
     if end < size:
         os.ftruncate(file, end)
-
-
-def _write_whole(path: Path, texts: Iterator[str] | list[str]) -> None:
-    """Write piece by piece beside `path` and rename, so that a reader sees the old file or the whole new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        stream: TextIO
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            for text in texts:
-                stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide shared labels from other users
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

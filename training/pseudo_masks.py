@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as rle_codec  # type: ignore[import-untyped]
 
 from openseg_ros.segmenter.letterbox import Letterbox
-from openseg_ros.segmenter.proposals import suppress_duplicates
+from openseg_ros.segmenter.proposals import mask_quality, sigmoid, suppress_duplicates
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def select_masks(mask_logits: np.ndarray, letterbox: Letterbox, rule: MaskRule) 
     cells = np.count_nonzero(inside, axis=1)
     usable = cells >= max(1, rule.smallest_area * inside.shape[1])
     grids, inside, cells = grids[usable], inside[usable], cells[usable].astype(np.float32)
-    with np.errstate(over="ignore"):  # exp(-x) of a very negative logit is inf, and the sigmoid rightly 0
-        soft = 1 / (1 + np.exp(-grids.reshape(inside.shape)))
-    score = (soft * inside).sum(1) / np.maximum(cells, 1)
+    score = mask_quality(sigmoid(grids.reshape(inside.shape)), inside)
     order = np.argsort(-score, kind="stable")
     grids, inside, cells, score = grids[order], inside[order].astype(np.float32), cells[order], score[order]
     common = inside @ inside.T

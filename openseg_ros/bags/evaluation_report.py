@@ -16,21 +16,12 @@ from openseg_ros.bags.mask_agreement import true_labels
 from openseg_ros.bags.message_types import types_of
 from openseg_ros.bags.reading import open_bag
 from openseg_ros.bags.recorded_images import read_image
+from openseg_ros.html_page import page, table
 from openseg_ros.segmenter.overlay import phrase_colours
 
 WORST = 4  # images shown
 COLOUR_SHARE = 0.55  # of the label's colour over the image
 PLOT_WIDTH, PLOT_HEIGHT, MARGIN = 900, 200, 45  # pixels
-
-_STYLE = """
-body { font: 15px/1.45 sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 0.5em 0 1.5em; }
-th, td { border-bottom: 1px solid #ddd; padding: 3px 16px 3px 0; text-align: left; }
-td + td { text-align: right; font-variant-numeric: tabular-nums; }
-img, svg { max-width: 100%; display: block; }
-figure { margin: 0 0 1.5em; }
-.bad { color: #b00020; font-weight: bold; } .good { color: #1b7f3b; font-weight: bold; }
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +49,10 @@ def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], worst: Wors
     if bounds and not failures:
         verdict = "<p class='good'>All bounds are kept.</p>"
     parts = [
-        f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>",
-        f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
         f"<p>{(run.end - run.start) / 1e9:.1f} s; camera {escape(run.camera or 'not recorded')}; "
         f"truth: {escape(evaluation.truth)}.</p>",
         verdict,
-        _table(("figure", "value"), [(name, _shown(value)) for name, value in evaluation.figures().items()]),
+        table(("figure", "value"), [(name, _shown(value)) for name, value in evaluation.figures().items()]),
         "<h2>Latency over time</h2>",
         _plot([((time - run.start) / 1e9, value * 1e3) for time, value in evaluation.timing.series], "ms"),
     ]
@@ -75,7 +64,7 @@ def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], worst: Wors
                 [(times[stamp], value) for stamp, value in found.image_iou.items()], "mean IoU of the image's phrases"
             ),
             "<h2>Phrases</h2>",
-            _table(
+            table(
                 ("phrase", "IoU", "grounding IoU", "images that show it"),
                 [(row.phrase, _shown(row.iou), _shown(row.grounding_iou), str(row.images)) for row in found.phrases],
             ),
@@ -90,7 +79,7 @@ def html_report(evaluation: Evaluation, bounds: Mapping[str, Bound], worst: Wors
             f"<figure><img alt='image, truth and answer' src='data:image/jpeg;base64,{picture}'>"
             f"<figcaption>{escape(comparison.caption)}</figcaption></figure>"
         )
-    return "\n".join([*parts, "</html>\n"])
+    return page(title, parts)
 
 
 def worst_images(evaluation: Evaluation, truth: Mapping[int, TrueImage]) -> WorstImages:
@@ -140,13 +129,6 @@ def _shown(value: float | int | None) -> str:
     if value is None:
         return "–"
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def row(cells: Sequence[str], kind: str) -> str:
-        return "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells) + "</tr>"
-
-    return f"<table>{row(header, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
 
 
 def _plot(points: Sequence[tuple[float, float]], unit: str) -> str:

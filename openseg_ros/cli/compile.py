@@ -8,9 +8,11 @@ import re
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from openseg_ros.cli.messages import fail
 
 if TYPE_CHECKING:
     from openseg_ros.runtime.compilation import CompilationReport, Progress
@@ -88,9 +90,9 @@ def compile_weights(
 
             folder, report = _compile(model, backend, precision.value, device, input_size, recorded, progress)
     except (WeightsError, EngineError, RecordingError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"the engine cannot be kept: {error}")
+        fail(f"the engine cannot be kept: {error}")
     if as_json:
         typer.echo(json.dumps({"engine": str(folder), **asdict(report)}, indent=1))
     else:
@@ -158,8 +160,3 @@ def _print_table(report: CompilationReport, folder: Path) -> None:
     table.add_row("regions compared", str(report.parity.regions), "")
     Console().print(table)
     typer.echo(f"kept in {folder}")
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    raise typer.Exit(1)

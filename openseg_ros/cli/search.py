@@ -7,9 +7,11 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from openseg_ros.cli.messages import fail, note
 
 if TYPE_CHECKING:
     from openseg_ros.bags.region_index import RegionIndex
@@ -50,9 +52,9 @@ def search(
     index, results, seconds = _search(bag, text, weights, threshold, pause)
     sightings = sorted((s for found in results for s in found.sightings), key=lambda s: -s.best.score)[:limit]
     if not index.all_regions:
-        _note('only regions that answered a query were recorded (publish_embeddings is not "all")')
+        note('only regions that answered a query were recorded (publish_embeddings is not "all")')
     if index.left_out:
-        _note(f"{index.left_out} images are left out: their vectors are of another network")
+        note(f"{index.left_out} images are left out: their vectors are of another network")
     if as_json:
         typer.echo(json.dumps(_record(bag, index, results, sightings, seconds), ensure_ascii=False, allow_nan=False))
     else:
@@ -82,8 +84,8 @@ def _search(
         parsed = parse_query_text(text)
         encoder = load_text_encoder(model.description.text_encoder)
         vocabulary = build_vocabulary(parsed.queries or [Query(text)], encoder, version=1)
-        for note in [*([parsed.message] if parsed.message else []), *(f"left out: {r}" for r in vocabulary.rejected)]:
-            _note(note)
+        for said in [*([parsed.message] if parsed.message else []), *(f"left out: {r}" for r in vocabulary.rejected)]:
+            note(said)
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("reading the bag", total=None, visible=False)
@@ -91,7 +93,7 @@ def _search(
         began = time.monotonic()
         found = search_index(index, vocabulary, model.calibration, threshold=threshold, pause=pause)
     except (BagError, WeightsError, TextEncoderError, QueryError) as error:
-        _fail(str(error))
+        fail(str(error))
     return index, found, time.monotonic() - began
 
 
@@ -173,7 +175,7 @@ def _write_sheet(bag: Path, index: RegionIndex, sightings: Sequence[Sighting], p
     from openseg_ros.runtime.weights import write_atomically
 
     if not sightings:
-        _note(f"{path} is not written: there is nothing to show")
+        note(f"{path} is not written: there is nothing to show")
         return
     tiles = []
     try:
@@ -192,24 +194,15 @@ def _write_sheet(bag: Path, index: RegionIndex, sightings: Sequence[Sighting], p
                 f"none of its pictures was recorded ({names or 'there is no topic of pictures'}); record the camera too"
             )
         if len(tiles) < len(sightings):
-            _note(f"{len(sightings) - len(tiles)} of {len(sightings)} pictures are missing on {path}: not in the bag")
+            note(f"{len(sightings) - len(tiles)} of {len(sightings)} pictures are missing on {path}: not in the bag")
         content = cv2.imencode(path.suffix, contact_sheet(tiles)[:, :, ::-1])[1].tobytes()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     except (BagError, OSError) as error:
-        _fail(f"cannot write the sheet {path}: {error}")
+        fail(f"cannot write the sheet {path}: {error}")
 
 
 def _clock(nanoseconds: int) -> str:
     """Time since the bag's start as minutes:seconds."""
     minutes, seconds = divmod(round(nanoseconds / 1e8), 600)
     return f"{minutes}:{seconds / 10:04.1f}"
-
-
-def _note(message: str) -> None:
-    typer.echo(f"note: {' '.join(message.split())}", err=True)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    raise typer.Exit(1)

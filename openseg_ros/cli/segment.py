@@ -10,9 +10,11 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from openseg_ros.cli.messages import complain, fail, note
 
 if TYPE_CHECKING:
     from openseg_ros.cli.file_segmenter import FileSegmenter, Record
@@ -89,9 +91,9 @@ def _load(weights: str, backend: str, texts: Sequence[str], threshold: float) ->
             warnings.simplefilter("ignore", FutureWarning)  # from torch's export; meant for its developers
             model = load_file_segmenter(weights, backend, texts, threshold)
     except (QueryError, WeightsError, TextEncoderError, EngineError) as error:
-        _fail(str(error))
-    for note in model.notes:
-        typer.echo(f"note: {_one_line(note)}", err=True)
+        fail(str(error))
+    for text in model.notes:
+        note(text)
     return model
 
 
@@ -104,13 +106,13 @@ def _segment_file(model: FileSegmenter, path: Path, folder: Path | None) -> Reco
     try:
         record, segmentation, image = model.segment(path)
     except (ImageFileError, EngineError, MemoryError) as error:
-        _complain(f"{path}: {str(error) or 'not enough memory'}")
+        complain(f"{path}: {str(error) or 'not enough memory'}")
         return None
     if folder is not None:
         try:
             write_results(folder, record, segmentation, image)
         except OSError as error:  # the next image would fare no better
-            _fail(f"cannot write the results of {path} to {folder}: {error.strerror or error}")
+            fail(f"cannot write the results of {path} to {folder}: {error.strerror or error}")
     return record
 
 
@@ -119,9 +121,9 @@ def _prepare_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _fail(f"cannot make the folder {folder}: {error.strerror}")
+        fail(f"cannot make the folder {folder}: {error.strerror}")
     if not os.access(folder, os.W_OK | os.X_OK):
-        _fail(f"cannot write to the folder {folder}: Permission denied")
+        fail(f"cannot write to the folder {folder}: Permission denied")
 
 
 def _result_folders(images: Sequence[Path], out: Path | None) -> list[Path | None]:
@@ -175,16 +177,3 @@ def _print_table(records: Sequence[Record]) -> None:
                 str(region["area"]) if region is not None else "",
             )
     Console().print(table)
-
-
-def _complain(message: str) -> None:
-    typer.echo(f"error: {_one_line(message)}", err=True)
-
-
-def _fail(message: str) -> NoReturn:
-    _complain(message)
-    raise typer.Exit(1)
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())

@@ -9,6 +9,7 @@ import hashlib
 import os
 import struct
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,8 +156,8 @@ def save_weights(folder: Path, state: dict[str, Tensor], description: ModelDescr
     write_atomically(folder / CONFIG_FILE, text.encode())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the whole new one.
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write `content`, whole or piece by piece, to `path` so that a reader sees the old file or the whole new one.
 
     Raises:
         OSError: no space, no permission.
@@ -164,10 +165,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            stream.writelines([content] if isinstance(content, bytes) else content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a shared model from other users
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a shared file from other users
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

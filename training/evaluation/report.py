@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from openseg_ros.html_page import page, table
 from openseg_ros.runtime.weights import write_atomically
 from training.evaluation.protocol import ClassFigures, Figure
 from training.evaluation.result import Result
@@ -22,16 +23,6 @@ FIGURES = {
     "R70": "proposal recall at IoU 0.7",
     "R90": "proposal recall at IoU 0.9",
 }
-
-_STYLE = """
-body { font: 15px/1.45 sans-serif; max-width: 1500px; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 0.5em 0 1.5em; }
-th, td { border-bottom: 1px solid #ddd; padding: 3px 12px 3px 0; text-align: left; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; display: block; }
-figure { margin: 0 0 1.5em; }
-code { font-size: 90%; word-break: break-all; }
-"""
 
 
 @dataclass(frozen=True)
@@ -51,13 +42,11 @@ def write_report(path: Path, result: Result, pictures: Sequence[WorstPicture]) -
     """
     title = f"{result.system} on {result.data_set}"
     parts = [
-        f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>",
-        f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
         _warning(result),
-        _table(("figure", "value", "95 % interval"), _figure_rows(result)),
+        table(("figure", "value", "95 % interval"), _figure_rows(result)),
         "".join(f"<p>{escape(note)}</p>" for note in result.notes),
         "<h2>How it was measured</h2>",
-        _table(("what", "value"), _facts(result)),
+        table(("what", "value"), _facts(result), numbers=False),
         "<h2>Worst images</h2>" if pictures else "",
         "<p>Image, truth, prediction. Dark pixels do not count.</p>" if pictures else "",
         "".join(
@@ -66,10 +55,9 @@ def write_report(path: Path, result: Result, pictures: Sequence[WorstPicture]) -
             for picture in pictures
         ),
         "<h2>Classes</h2>",
-        _table(("class", "IoU", "grounding IoU", "labelled pixels", "images"), _class_rows(result.per_class)),
-        "</html>\n",
+        table(("class", "IoU", "grounding IoU", "labelled pixels", "images"), _class_rows(result.per_class)),
     ]
-    write_atomically(path, "\n".join(filter(None, parts)).encode())
+    write_atomically(path, page(title, parts).encode())
 
 
 def shown(value: Figure) -> str:
@@ -115,14 +103,3 @@ def _class_rows(classes: Sequence[ClassFigures]) -> list[tuple[str, ...]]:
     return [
         (row.name, shown(row.iou), shown(row.grounding_iou), shown(row.pixels), shown(row.images)) for row in ordered
     ]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    numbers = len(header) > 2  # in the per-class table all but the name are numbers
-    kind = [" class='n'" if numbers and column else "" for column in range(len(header))]
-    head = "".join(f"<th{k}>{escape(text)}</th>" for k, text in zip(kind, header, strict=True))
-    body = "\n".join(
-        "<tr>" + "".join(f"<td{k}>{escape(text)}</td>" for k, text in zip(kind, row, strict=True)) + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{head}</tr>\n{body}</table>"
