@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros.ros_peer import (
+    OPENSEG,
     START_TIMEOUT_S,
     CommandStarter,
     NodeProcess,
@@ -50,6 +51,19 @@ def recorded_camera(folder: Path, library: Segmenter, topic: str) -> Path:
         messages.append(("/ground_truth/instances/compressed", stamp, png(stamp, labels, "16UC1")))
     assert shown == {0, 1, 2}, "the truth must show every phrase"
     return write_bag(folder / "camera", messages)
+
+
+@pytest.fixture(scope="module")
+def unheard_bag(library: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recorded camera to whose topic no node listens."""
+    return recorded_camera(tmp_path_factory.mktemp("bag"), library, "/nobody_listens")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone(start_node: NodeStarter, unheard_bag: Path) -> NodeProcess:
+    """A command that waits in vain for a node, beside all other tests: that takes it half a minute."""
+    arguments = ("evaluate-bag", str(unheard_bag), "--live", "--node", "/nowhere")
+    return start_node(*arguments, program=OPENSEG)
 
 
 def test_a_node_that_runs(
@@ -108,9 +122,10 @@ def test_one_of_several_cameras(
     assert node.is_alive()
 
 
-def test_what_cannot_be_run_is_explained(openseg: CommandStarter, library: Segmenter, tmp_path: Path) -> None:
-    bag = recorded_camera(tmp_path, library, "/nobody_listens")
-    alone = openseg("evaluate-bag", bag, "--live", "--node", "/nowhere")
+def test_what_cannot_be_run_is_explained(
+    alone: NodeProcess, openseg: CommandStarter, unheard_bag: Path, tmp_path: Path
+) -> None:
+    bag = unheard_bag
     wrong = openseg("evaluate-bag", bag, "--live", "--node", "/other", "--weights", tmp_path / "missing")
     other = openseg("evaluate-bag", bag, "--live", "--node", "/third", "--weights", "x", "--camera", "/none")
     for command, words in (

@@ -32,6 +32,7 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium here: apt-get install chromium chromium-driver"
 )
+PERIOD_S = 0.3  # of the images
 FLAGS = (
     "headless",
     "no-sandbox",
@@ -67,7 +68,7 @@ def camera(node: NodeProcess, peer: Peer) -> Iterator[None]:
     stop = threading.Event()
 
     def play() -> None:
-        while not stop.wait(0.3):
+        while not stop.wait(PERIOD_S):
             stamp = peer.node.get_clock().now().to_msg()
             publisher.publish(peer.image(picture(1), Header(stamp=stamp, frame_id="camera")))
 
@@ -116,7 +117,9 @@ def test_a_person_asks_and_reads_the_answer(browser: webdriver.Chrome, camera: N
     assert cells == ["red mug", f"{100 * best.score:.0f} %", f"{100 * best.margin:.0f} %", cells[3]]
     assert float(cells[3].removesuffix(" %")) == pytest.approx(share, abs=0.5)
     assert len(browser.find_elements(By.CSS_SELECTOR, "#regions tbody tr")) == len(regions.messages[-1].regions)
-    assert text(browser, "latency").endswith(" ms") and text(browser, "rate").endswith(" Hz")
+    (latency, latency_unit), (rate, rate_unit) = (text(browser, element).split() for element in ("latency", "rate"))
+    assert (latency_unit, rate_unit) == ("ms", "Hz")
+    assert 0 < float(latency) < 60_000 and 0 < float(rate) < 1 / PERIOD_S + 0.5
     size = "const picture = document.getElementById('overlay'); return [picture.naturalWidth, picture.naturalHeight]"
     wait_until(lambda: browser.execute_script(size) == [160, 120], "the picture")
 
