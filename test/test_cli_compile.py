@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,29 +33,40 @@ def openseg(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["compile", *map(str, arguments)], catch_exceptions=False)
 
 
-def test_report_and_kept_engine(weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENSEG_CACHE", str(tmp_path))
-    result = openseg(weights.folder, "--backend", "openvino", "--precision", "fp32", "--size", "64x96", "--json")
+COMPILE = ("--backend", "openvino", "--precision", "fp32", "--size", "64x96", "--json")
+
+
+@pytest.fixture(scope="module")
+def report(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What compiling for small images prints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        result = openseg(weights.folder, *COMPILE)
     assert result.exit_code == 0, result.stderr
-    report = json.loads(result.stdout)
+    printed: dict[str, Any] = json.loads(result.stdout)
+    return printed
+
+
+def test_report_and_kept_engine(weights: Weights, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert report["recipe"]["profile"] == "1x64x96"
     assert report["recipe"]["precision"] == "fp32"
     assert 0.999 <= report["parity"]["worst_cosine"] <= 1.0001
     assert 0.99 <= report["parity"]["label_agreement"] <= 1.0
     assert report["parity"]["regions"] > 0
+    assert report["frames"] == DRAWN_FRAMES
     folder = Path(report["engine"])
-    assert folder.parent == tmp_path
+    monkeypatch.setenv("OPENSEG_CACHE", str(folder.parent))
     made = (folder / "model.xml").stat().st_mtime_ns
     assert create_engine(weights, "openvino", precision="fp32", input_size=(64, 96)).input_size == (64, 96)
     assert (folder / "model.xml").stat().st_mtime_ns == made, "the node takes what was compiled"
 
 
-def test_engines_are_compared_on_the_model_s_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENSEG_CACHE", str(tmp_path / "cache"))
+def test_engines_are_compared_on_the_model_s_own_pictures(
+    weights: Weights, report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENSEG_CACHE", str(Path(report["engine"]).parent))
     own = random_weights(tmp_path / "small")
-    arguments = (own.folder, "--backend", "openvino", "--precision", "fp32", "--json")
-    without = json.loads(openseg(*arguments).stdout)
-    assert without["frames"] == DRAWN_FRAMES
+    assert own.sha256 == weights.sha256
     pictures = own.folder / FRAMES_FOLDER
     pictures.mkdir()
     for number in range(3):
@@ -63,10 +75,10 @@ def test_engines_are_compared_on_the_model_s_own_pictures(tmp_path: Path, monkey
     assert frames.images.shape == (3, 96, 128, 3)
     assert frames.images[:, 0, 0, 0].tolist() == pytest.approx([0, 80, 160], abs=2)
     assert frames.valid[:, -1].max(1).tolist() == [1, 1, 0] and (frames.images[2, -1] == 128).all()
-    compared = json.loads(openseg(*arguments).stdout)
-    assert compared["frames"] == 3 and compared["engine"] != without["engine"]
+    compared = json.loads(openseg(own.folder, *COMPILE).stdout)
+    assert compared["frames"] == 3 and compared["engine"] != report["engine"]
     (pictures / "1.jpg").write_bytes(b"no picture")
-    result = openseg(*arguments)
+    result = openseg(own.folder, *COMPILE)
     assert result.exit_code == 1 and "1.jpg is damaged or no picture" in result.stderr
 
 
