@@ -191,16 +191,17 @@ def test_a_killed_run_goes_on_with_two_processes_to_the_same_file(
         command(teacher, folder, out), env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not (parts_of(out) and parts_of(out)[0].read_bytes().count(b"\n") >= 12):
+    while not (parts_of(out) and parts_of(out)[0].read_bytes().count(b"\n") >= 4):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)  # or it would go on labelling meanwhile
     with pytest.raises(DatasetError, match="is being written by another process"):
         open_parts(parts_of(out)[0].parent, {})
     process.send_signal(signal.SIGKILL)
     process.wait()
     (part,) = parts_of(out)
     before = part.read_bytes()
-    assert 12 <= before.count(b"\n") < 2 * IMAGES + 1 and not out.exists(), "the run was not interrupted"
+    assert 4 <= before.count(b"\n") < 2 * IMAGES + 1 and not out.exists(), "the run was not interrupted"
     part.write_bytes(before + b'{"image": "59.png", "hei')  # the line that a kill tears
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     result = subprocess.run(
