@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -139,19 +137,27 @@ def test_a_damaged_source_is_named(bert: Path, cache: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
 def test_words_give_way_to_images(minilm: CachingTextEncoder) -> None:
-    tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    before = {task: processor_ticks(task) for task in tasks}
-    minilm.encode([f"thing number {number}" for number in range(200)])
-    worker = max(tasks, key=lambda task: processor_ticks(task) - before[task])
-    assert processor_ticks(worker) > before[worker]
-    assert os.getpriority(os.PRIO_PROCESS, worker) == own + openvino_text_encoder.NICENESS
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+    """In a process of its own, where no thread of another test works; `minilm` has converted the encoder for it."""
+    script = """
+import os, threading
+from pathlib import Path
+from openseg_ros.text.text_encoder import load_text_encoder
 
-
-def processor_ticks(task: int) -> int:
-    """User time of a thread."""
+def user_ticks(task):
     return int(Path(f"/proc/self/task/{task}/stat").read_text().rpartition(")")[2].split()[11])
+
+caller = threading.get_native_id()
+own = os.getpriority(os.PRIO_PROCESS, caller)
+encoder = load_text_encoder("minilm", "openvino")
+before = {int(task.name): user_ticks(task.name) for task in Path("/proc/self/task").iterdir()}
+encoder.encode([f"thing number {number}" for number in range(200)])
+worked = {task: user_ticks(task) - ticks for task, ticks in before.items()}
+busiest = max(worked.keys() - {caller}, key=worked.get)
+assert worked[busiest] > 0
+print(*(os.getpriority(os.PRIO_PROCESS, task) - own for task in (busiest, caller)))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == f"{openvino_text_encoder.NICENESS} 0\n", ended.stderr
 
 
 def test_signals_arrive_after_encoders_have_gone() -> None:
