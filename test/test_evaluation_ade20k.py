@@ -1,4 +1,4 @@
-"""ADE20K in its official layouts, and the ways in which its labels go wrong unnoticed (research C1, C5)."""
+"""ADE20K in its official layouts, and the ways in which its labels go wrong unnoticed."""
 
 from __future__ import annotations
 

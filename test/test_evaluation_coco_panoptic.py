@@ -1,4 +1,4 @@
-"""COCO panoptic in its official layout, and the traps of its labels (research C1)."""
+"""COCO panoptic in its official layout, and the traps of its labels."""
 
 from __future__ import annotations
 

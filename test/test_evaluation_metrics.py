@@ -1,4 +1,4 @@
-"""Metrics against plain counts and public evaluators, on drawn cases (research C3, C4)."""
+"""Metrics against plain counts and public evaluators, on drawn cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal Context and VOC in their official layouts, and the traps of their labels (research C1, C5)."""
+"""Pascal Context and VOC in their official layouts, and the traps of their labels."""
 
 from __future__ import annotations
 

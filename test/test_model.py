@@ -22,7 +22,7 @@ def test_paper_sized_model_has_the_parameters_counted_from_the_paper() -> None:
     with torch.device("meta"):
         network = OpenSeg(ModelConfig())
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    assert parameters == pytest.approx(121.8e6, rel=0.005)  # research A8, counted from the paper's description
+    assert parameters == pytest.approx(121.8e6, rel=0.005)  # counted from the paper's description
     assert network.backbone.channels == (48, 80, 224, 640)
 
 

@@ -20,7 +20,7 @@ from training.data.words import WordRule
 class OptimizerConfig:
     """How weights are updated."""
 
-    kind: Literal["sgd", "adamw"] = "sgd"  # paper silent; SGD with momentum is its framework's (research A3)
+    kind: Literal["sgd", "adamw"] = "sgd"  # paper silent; SGD with momentum is its framework's
     learning_rate: float = 0.005  # paper 4.1, for a backbone initialised from ALIGN; peak of the cosine schedule
     # The backbone's rate is this times the others'. 1 is the paper's one rate for all; a pretrained backbone behind
     # random heads keeps more of what it knows with less (DETR's is 0.1). 0: it stays as it is, but for the
@@ -43,7 +43,7 @@ class TrainConfig:
     text_encoder: str = "align"  # paper 4.1
     sources: tuple[DataSource, ...] = ()  # drawn with equal probability, paper 4.1
     words: WordRule = field(default_factory=WordRule)
-    keep_probability: float = 0.75  # kp: app. H's best rows; section 4.1 says 0.5 (research A7)
+    keep_probability: float = 0.75  # kp: app. H's best rows; section 4.1 says 0.5
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     segmentation_weight: float = 1.0  # alpha of eq. 5; not given in the paper
@@ -57,7 +57,7 @@ class TrainConfig:
     # of a word and the loss overflows in bf16; 1 is where transformers' ALIGN starts and is as good as no softmax.
     temperature_bounds: tuple[float, float] = (0.01, 1.0)
     sync_batch_norm: bool = True  # on in the framework's B7 configurations; needs GPUs and more than one process
-    activation_checkpointing: bool = False  # of the two heads: a quarter more work, for memory (research A8)
+    activation_checkpointing: bool = False  # of the two heads: a quarter more work, for memory
     batch: int = 16  # images per process and backward pass; local batch of the paper, 64 processes give its 1024
     accumulation: int = 1  # backward passes per step: 8 processes need 8 of 16 images for the paper's 1024
     steps: int = 30_000  # paper 4.1, COCO

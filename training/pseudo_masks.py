@@ -1,4 +1,4 @@
-"""How a teacher's soft masks become labels (paper 3.3, which does not say; research A4)."""
+"""How a teacher's soft masks become labels (paper 3.3, which does not say)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class MaskRule:
     """Which of a teacher's masks are kept."""
 
     threshold: float = 0.5  # of the sigmoid: where the Dice loss puts the border, and where the evaluation does
-    smallest_area: float = 0.001  # of the image: 18x18 pixels of 640x480; smaller masks are mostly noise (research A4)
-    duplicate_iou: float = 0.8  # of two masks that overlap more, the surer one stays (research A4)
+    smallest_area: float = 0.001  # of the image: 18x18 pixels of 640x480; smaller masks are mostly noise
+    duplicate_iou: float = 0.8  # of two masks that overlap more, the surer one stays
     most: int = 50  # masks of an image, the surest; 100 images of COCO panoptic have 11 segments on average, at most 47
 
     def __post_init__(self) -> None:

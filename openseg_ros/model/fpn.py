@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class FeaturePyramid(nn.Module):
     """1x1 laterals, nearest top-down addition, 3x3 convolution and BatchNorm per level, then a sum at one stride.
 
-    BatchNorm without ReLU on every level and bilinear fusion are the authors' framework defaults (research A2).
+    BatchNorm without ReLU on every level and bilinear fusion are the authors' framework defaults.
     """
 
     def __init__(self, *, in_channels: Sequence[int], dim: int) -> None:

@@ -1,6 +1,6 @@
 """Activation checkpointing: a module's inner activations are computed again in the backward pass instead of kept.
 
-At the paper's size the two heads hold most of the memory of a training step (research A8).
+At the paper's size the two heads hold most of the memory of a training step.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _bert_tower(source: str) -> Pool:
 
 
 def _align_tower(source: str) -> Pool:
-    """[CLS] state through ALIGN's linear projection to 640; BERT's tanh pooler is not used (research B5)."""
+    """[CLS] state through ALIGN's linear projection to 640; BERT's tanh pooler is not used."""
     from transformers import AlignModel
 
     full = AlignModel.from_pretrained(source).eval().requires_grad_(False)

@@ -1,7 +1,7 @@
 """ALIGN as a source of features of pixels and of words (paper 4.3, "ALIGN baseline").
 
 transformers' ALIGN has no projection after its image pooling, so that the last map of the EfficientNet trunk already
-lives in the space of the words (research B5).
+lives in the space of the words.
 """
 
 from __future__ import annotations

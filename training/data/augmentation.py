@@ -18,7 +18,7 @@ class AugmentationConfig:
     """How strongly training images are varied."""
 
     scale: tuple[float, float] = (0.8, 1.2)  # uniform; paper 4.1
-    flip_probability: float = 0.5  # paper silent; on in all configurations of the authors' framework (research A3)
+    flip_probability: float = 0.5  # paper silent; on in all configurations of the authors' framework
     brightness: float = 0.0  # paper has no photometric change; 0.2 = factor in [0.8, 1.2]
     contrast: float = 0.0
     white_balance: float = 0.0  # independent factor per channel; keep small, captions name colours

@@ -18,7 +18,7 @@ def read_coco(source: DataSource, problems: BrokenRecords) -> tuple[list[Record]
     """The images of `source` and the names of its categories.
 
     An image comes with whatever is known of it: an id map, captions, both, or nameless masks of `masks_json`. Crowd
-    segments are left out, as in training (research C1), but an image of a crowd shows its class (`without`). An image
+    segments are left out, as in training, but an image of a crowd shows its class (`without`). An image
     with one broken part is left out as a whole.
 
     Raises:

@@ -8,7 +8,7 @@ Expected below a source's folder; the files of captions alone suffice, and are a
     images/open_images/train/000002b66c9c498e.jpg
 
 An image folder may be a link to where the data set lies. ADE20k's narratives are left out, so that its images stay
-unseen (paper 4.1); validation files are left out by the default pattern of file names (research C5).
+unseen (paper 4.1); validation files are left out by the default pattern of file names.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class SampleConfig:
 
     input_size: tuple[int, int]
     stride: int
-    keep_probability: float = 0.75  # kp of app. H: the value of the paper's main rows (research A7)
+    keep_probability: float = 0.75  # kp of app. H: the value of the paper's main rows
     smallest_label: float = 0.5  # labels that cover fewer grid cells in all are dropped: no mask can show them
 
 
@@ -138,7 +138,7 @@ class CaptionedMasks(Dataset[dict[str, np.ndarray]]):
         return shares, np.full(grid, -1, np.int64)
 
     def _draw_words(self, index: int, random: np.random.Generator) -> np.ndarray:
-        """Words of one random caption, each kept with probability kp, at least one (research A4)."""
+        """Words of one random caption, each kept with probability kp, at least one."""
         captions = self.words.rows[index]
         if not captions:
             return np.zeros(0, np.int64)

@@ -19,7 +19,7 @@ class ClassEmbeddings:
 
     @classmethod
     def encode(cls, classes: ClassList, encoder: TextEncoder) -> ClassEmbeddings:
-        """Encode every name on its own, without a template (paper 4.3, research A3)."""
+        """Encode every name on its own, without a template (paper 4.3)."""
         counts = [len(names) for names in classes.names]
         vectors = encoder.encode([name for names in classes.names for name in names])
         return cls(vectors, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Mean IoU from one confusion matrix over a whole split (research C3)."""
+"""Mean IoU from one confusion matrix over a whole split."""
 
 from __future__ import annotations
 

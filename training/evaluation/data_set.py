@@ -22,7 +22,7 @@ class AnnotatedImage:
     masks: (
         np.ndarray
     )  # (M, H, W) bool, what proposals should find: segments, or one mask per class where there are none
-    crowd: np.ndarray  # (M,) bool, masks of several things at once: no proposal has to find them (research C4)
+    crowd: np.ndarray  # (M,) bool, masks of several things at once: no proposal has to find them
     phrases: tuple[str, ...] = ()  # (M,) or empty: "red mug" for each mask
 
 

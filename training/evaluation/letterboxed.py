@@ -1,4 +1,4 @@
-"""The variant that measures at the network's scale instead of the annotation's (research C2)."""
+"""The variant that measures at the network's scale instead of the annotation's."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class RegionPrediction:
 
     @cached_property
     def proposals(self) -> np.ndarray:
-        """(N, H, W) bool: where the sigmoid is above 0.5 (research C4)."""
+        """(N, H, W) bool: where the sigmoid is above 0.5."""
         proposals = np.empty((len(self._mask_logits), *self._letterbox.image_size), bool)
         for rows, logits in upsampled_bands(self._letterbox, self._mask_logits):
             proposals[:, rows] = logits > 0

@@ -27,7 +27,7 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @dataclass
 class ProposalRecall:
-    """Collects the best IoU of every labelled mask; recall is averaged over masks, not over images (research C4)."""
+    """Collects the best IoU of every labelled mask; recall is averaged over masks, not over images."""
 
     best: list[float] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""Measures a system's masks and words image by image (paper 4.2, 4.3; research C3, C4)."""
+"""Measures a system's masks and words image by image (paper 4.2, 4.3)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Evaluation:
     """Collects mIoU, Grounding mIoU, proposal recall and phrase hits.
 
     Both mIoU are of one confusion matrix over all images. For Grounding mIoU a system is asked, image by image, for the
-    classes labelled in it and no others; images of one class stay in, though every pixel is right there (research C4).
+    classes labelled in it and no others; images of one class stay in, though every pixel is right there.
     """
 
     def __init__(self, data: EvaluationSet) -> None:
@@ -78,7 +78,7 @@ class Evaluation:
         return measured
 
     def result(self) -> dict[str, Figure]:
-        """All figures by name; mIoU by both rules for absent classes (research C3)."""
+        """All figures by name; mIoU by both rules for absent classes."""
         recall = self.recall.result() if self._recall_measured else dict.fromkeys(self.recall.result())
         figures: dict[str, Figure] = {
             "miou": self.all_classes.mean_iou(),

@@ -1,4 +1,4 @@
-"""ADE20K: the 150 classes of the scene parsing challenge and the 847 classes of the full release (research C1)."""
+"""ADE20K: the 150 classes of the scene parsing challenge and the 847 classes of the full release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.evaluation.label_files import find_root, read_values, rows_of
 CHALLENGE = "ADEChallengeData2016"
 FULL = "ADE20K_2021_17_01"
 VALIDATION_IMAGES = 2000
-SHORTER_SIDE = 512  # images of the full release are reduced to it (research C1); the challenge's already are
+SHORTER_SIDE = 512  # images of the full release are reduced to it; the challenge's already are
 OBJECTS = 65536  # (R // 10) * 256 + G is below it
 
 
@@ -111,7 +111,7 @@ def reduced_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_split(files: list[Path], folder: Path) -> None:
-    """The split is in the name of every file: a folder alone may have been renamed or mixed (research C5)."""
+    """The split is in the name of every file: a folder alone may have been renamed or mixed."""
     if not files:
         raise DatasetError(f"{folder} has no annotations")
     others = [file.name for file in files if not file.name.startswith("ADE_val_")]

@@ -1,4 +1,4 @@
-"""COCO panoptic val2017 read as semantic segmentation of 133 classes (research C1)."""
+"""COCO panoptic val2017 read as semantic segmentation of 133 classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal Context with its 59 frequent classes or all 459 (research C1)."""
+"""Pascal Context with its 59 frequent classes or all 459."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal VOC 2012: 20 classes, or 20 and background by the paper's rule (paper 4, research C1)."""
+"""Pascal VOC 2012: 20 classes, or 20 and background by the paper's rule (paper 4)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _open(
     table: np.ndarray,
     rule: str,
 ) -> EvaluationSet:
-    # Not SegmentationClassAug: its files come from another archive and differ (research C5).
+    # Not SegmentationClassAug: its files come from another archive and differ.
     root = find_root(folder, ("VOC2012", "VOCdevkit/VOC2012"), SPLIT)
     items = tuple(
         Item(root / "JPEGImages" / f"{stem}.jpg", (root / "SegmentationClass" / f"{stem}.png",))
