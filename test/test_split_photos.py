@@ -45,7 +45,7 @@ def test_each_photo_is_in_one_of_two_readable_sets(coco: Path, tmp_path: Path) -
     assert len(validation.records) == 2 and all(record.panoptic_file for record in validation.records)
     assert sum(record.masks is not None for record in train.records) == 2  # those without an id map keep their masks
     assert all(record.captions for record in train.records)
-    # A folder of pictures has those of its own part alone: pseudo labels and wall pictures are made of all that is there.
+    # A folder has the pictures of its own part alone: pseudo labels and wall pictures are made of all that is there.
     for part, name in zip(names, ("photos_train", "photos_val"), strict=True):
         assert {path.name for path in (tmp_path / name / "images").iterdir()} == part
         assert len(list((tmp_path / name / "panoptic").iterdir())) == 2
