@@ -34,8 +34,8 @@ from training.run import LoadedBatches, Run, open_run
 from training.run_log import RunLog
 from training.train import main, train
 
-STEPS = 14
-CHECKPOINT_EVERY = 6
+STEPS = 20
+CHECKPOINT_EVERY = 10
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_run_killed_between_checkpoints_resumes_to_equal_bytes_and_learns(config
     with safe_open(killed / "checkpoint.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["run"])["step"] == CHECKPOINT_EVERY
     with (killed / "log.jsonl").open("a") as stream:
-        stream.write('{"step": 9, "lo')  # a line that the kill cut
+        stream.write('{"step": 13, "lo')  # a line that the kill cut
     assert run_command(configuration, killed).returncode == 0
 
     for name in ("model.safetensors", "checkpoint.safetensors", "model.yaml"):
@@ -123,18 +123,10 @@ def test_run_killed_between_checkpoints_resumes_to_equal_bytes_and_learns(config
     assert picture.shape == (4 * 64, 5 * 96, 3)
 
 
-def test_mistake_ends_with_one_line(tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("stepps: 3\n")
-    result = run_command(wrong, tmp_path / "out")
-    assert result.returncode == 2
-    assert "unknown configuration key 'stepps'; did you mean 'steps'?" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 @pytest.mark.parametrize(
     ("content", "more", "message"),
     [
+        ("stepps: 3\n", (), "unknown configuration key 'stepps'; did you mean 'steps'?"),
         ("batch: 0\n", (), "'batch' is 0; it must be at least 1"),
         ("{}\n", ("--set", "steps"), "'steps' is not of the form key=value"),
         ("sources: [{folder: absent}]\ntensorboard: false\n", (), "absent"),
@@ -150,7 +142,7 @@ def test_mistakes_are_explained(
     wrong.write_text(content)
     result = in_process(wrong, tmp_path / "out", "--data", str(configuration.parent), *more)
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert message in result.stderr and "Traceback" not in result.stderr
 
 
 def test_diverging_run_ends_and_saves_nothing_of_it(configuration: Path, tmp_path: Path) -> None:
