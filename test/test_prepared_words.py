@@ -111,10 +111,10 @@ def test_packing_a_hundred_thousand_captions_takes_seconds() -> None:
         "rows": np.zeros(600_000, np.int64),
         "lengths": np.full(100_000, 6, np.int64),
     }
-    start = time.monotonic()
+    start = time.process_time()
     assert len(prepared_words._unpack(arrays, captions).rows) == 20_000
     prepared_words.words_key(captions, WordRule(), "minilm")
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_command_writes_what_the_trainer_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
