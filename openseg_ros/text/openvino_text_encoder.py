@@ -64,7 +64,9 @@ class OpenVinoTextEncoder(CachingTextEncoder):
 def _give_way() -> None:
     """Lower the priority of the calling thread."""
     if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        own = os.getpriority(os.PRIO_PROCESS, thread)  # a node may run at a low priority itself
+        os.setpriority(os.PRIO_PROCESS, thread, min(own + NICENESS, 19))
 
 
 def load_openvino_text_encoder(name: str, source: Path, progress: Callable[[str], None]) -> OpenVinoTextEncoder:
