@@ -18,9 +18,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from openseg_ros.bags.bag_format import Compression, Storage
-from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE, types_of
+from openseg_ros.bags.message_types import COMPRESSED_IMAGE, IMAGE
 from openseg_ros.bags.reading import open_bag
-from openseg_ros.bags.recorded_images import camera_topics, decode_picture
+from openseg_ros.bags.recorded_images import camera_topics
 from openseg_ros.bags.writing import BagWriter
 from openseg_ros.nodes.bag_player import BagPlayer
 from openseg_ros.nodes.bag_recorder import BagRecorder, inputs_of_node, topics_of_node
@@ -194,12 +194,7 @@ def _started(own: OwnNode, node: Node, name: str, bag: Path, camera: str | None)
 def _camera_options(bag: Path, node_name: str, camera: str | None) -> list[str]:
     """What tells `openseg run` where the bag's colour images will be."""
     with open_bag(bag) as reader:
-        store = types_of(reader)
-        images = {}
-        for connection in camera_topics(reader, f"{node_name}/regions"):
-            first = next(reader.messages([connection]), None)
-            if first is not None and decode_picture(store, connection, first[2]) is not None:
-                images[connection.topic] = connection.msgtype
+        images = {connection.topic: connection.msgtype for connection in camera_topics(reader, f"{node_name}/regions")}
     if camera is None and len(images) != 1:
         names = ", ".join(sorted(images)) or "none"
         raise LiveRunError(f"choose one topic with colour images by --camera; '{bag}' has {names}")
