@@ -264,9 +264,9 @@ SPECIFICATIONS: tuple[ParameterSpecification, ...] = (
     ParameterSpecification(
         "transform_timeout_s",
         0.1,
-        "An image waits at most so long for the camera's pose in target_frame.",
+        "An image's clouds and boxes in space wait at most so long for the camera's pose in target_frame.",
         Change.ANY_TIME,
-        limits=(0.0, 10.0),
+        limits=(0.0, 5.0),
     ),
     ParameterSpecification(
         "overlay_rate_hz",
