@@ -34,8 +34,7 @@ class ImagePoints:
     @cached_property
     def is_measured(self) -> np.ndarray:
         """(H, W) bool."""
-        measured: np.ndarray = (self.depth > 0) & (self.depth < np.inf)  # NaN is neither
-        return measured
+        return _is_measured(self.depth)
 
     @cached_property
     def xyz(self) -> np.ndarray:
@@ -46,7 +45,7 @@ class ImagePoints:
         """(R, C, 3) float32 metres: the points of the pixels where `rows` (R,) and `columns` (C,) int cross."""
         right, down = self.camera.tangents()
         depth = self.depth[np.ix_(rows, columns)]
-        return self._xyz(depth, (depth > 0) & (depth < np.inf), right[columns], down[rows])
+        return self._xyz(depth, _is_measured(depth), right[columns], down[rows])
 
     @staticmethod
     def _xyz(depth: np.ndarray, is_measured: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -65,3 +64,8 @@ class ImagePoints:
         triple = is_measured[:, :-2] & is_measured[:, 1:-1] & is_measured[:, 2:]
         bend = np.abs(z[:, :-2][triple] - 2.0 * z[:, 1:-1][triple] + z[:, 2:][triple])
         return float(np.median(bend) * SIGMA_OF_MEDIAN) if bend.size else 0.0
+
+
+def _is_measured(depth: np.ndarray) -> np.ndarray:
+    measured: np.ndarray = (depth > 0) & (depth < np.inf)  # NaN is neither
+    return measured

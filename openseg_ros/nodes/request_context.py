@@ -65,9 +65,9 @@ class RequestContext:
         Returns:
             Points in the camera's optical frame; None without depth.
         """
-        parameters = self.parameters()
         if depth is None:
             return None
+        parameters = self.parameters()
         return depth.points(size, slop_s=parameters.sync_slop_s, scale=parameters.depth_scale)
 
     def region_array(self, segmentation: Segmentation, header: Header, points: ImagePoints | None) -> RegionArray:

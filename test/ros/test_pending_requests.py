@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ros.ros_peer import NodeProcess, Peer, wait_until
 
@@ -22,16 +20,14 @@ def test_pending_requests_are_answered_when_the_node_is_cleaned_up(node: NodePro
     encode = peer._client(EncodeText, "/openseg/encode_text")
     set_query = peer._client(SetQuery, "/openseg/set_query")
 
-    def ask_for(text: str) -> Any:
-        return set_query.call_async(SetQuery.Request(queries=QueryArray(queries=[Query(text=text)], replace=True)))
+    def queries(*texts: str) -> SetQuery.Request:
+        return SetQuery.Request(queries=QueryArray(queries=[Query(text=text) for text in texts], replace=True))
 
     assert peer.change_state("deactivate")
     in_work = encode.call_async(EncodeText.Request(texts=phrases("bolt")))
     waiting = [encode.call_async(EncodeText.Request(texts=[text])) for text in ("nut", "screw")]
-    many = set_query.call_async(
-        SetQuery.Request(queries=QueryArray(queries=[Query(text=text) for text in phrases("washer")], replace=True))
-    )
-    query = ask_for("gear")
+    many = set_query.call_async(queries(*phrases("washer")))
+    query = set_query.call_async(queries("gear"))
     assert peer.change_state("cleanup")
     for future in (in_work, *waiting, many, query):
         wait_until(future.done, "an answer", SLOW_S)
@@ -43,11 +39,5 @@ def test_pending_requests_are_answered_when_the_node_is_cleaned_up(node: NodePro
     assert peer.change_state("configure") and peer.change_state("activate")
     again = peer.call(EncodeText, "/openseg/encode_text", EncodeText.Request(texts=["nut"]), SLOW_S)
     assert again.success and len(again.embeddings) == again.dim
-    assert ask_for_and_wait(ask_for, "gear").success
+    assert peer.call(SetQuery, "/openseg/set_query", queries("gear"), SLOW_S).success
     assert "InvalidHandle" not in node.output() and "[ERROR]" not in node.output(), node.output()
-
-
-def ask_for_and_wait(ask_for: Any, text: str) -> SetQuery.Response:
-    future = ask_for(text)
-    wait_until(future.done, "an answer", SLOW_S)
-    return future.result()
